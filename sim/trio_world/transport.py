@@ -83,6 +83,7 @@ class MemoryTransport:
         self._events_in, self.connections = events
         gossip = trio.open_memory_channel[tuple[str, NodeId, bytes]](options.gossip_queue_max)
         self._gossip_in, self.gossip = gossip
+        self._unheard: set[str] = set()
 
     # The port: plain questions and orders.
 
@@ -113,6 +114,10 @@ class MemoryTransport:
             self._meter(peer).frames_dropped += 1
         self._counters["frame_not_queued"] += 1
         return False
+
+    def hear(self, topic: str, *, wanted: bool) -> None:
+        """Take a topic's gossip and pass it on, or do neither."""
+        (self._unheard.discard if wanted else self._unheard.add)(topic)
 
     def publish(self, topic: str, data: bytes) -> None:
         """Gossip to the topic's subscribers."""
@@ -280,7 +285,7 @@ class MemoryTransport:
         """Take in what an allowed node has published, once, and pass it on."""
         if self._heard(peer, wire) is None or name in self._seen or name[0] == self._node_id:
             return
-        if name[0] not in self._allowed or topic not in self._options.topics:
+        if name[0] not in self._allowed or topic not in self._options.topics - self._unheard:
             return
         try:
             self._gossip_in.send_nowait((topic, name[0], data))

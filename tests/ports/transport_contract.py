@@ -207,6 +207,23 @@ class TransportContract:
             await gossip_until_heard(a, c, b"from a")
             await gossip_until_heard(c, a, b"from c")
 
+    async def test_who_hears_no_gossip_is_heard_and_can_hear_again(self, node: OpenNode) -> None:
+        async with node(0) as a, node(1) as b:
+            await connect(a, b)
+            await gossip_until_heard(a, b, b"one")
+            b.hear(TOPIC, wanted=False)
+            await gossip_until_heard(b, a, b"two")
+            while True:  # what was under way, and then nothing
+                a.publish(TOPIC, b"unheard")
+                with trio.move_on_after(1) as patience:
+                    await b.gossip.receive()
+                if patience.cancelled_caught:
+                    break
+            b.hear(TOPIC, wanted=True)
+            await gossip_until_heard(a, b, b"three")
+            assert not a.counters()
+            assert not b.counters()
+
     async def test_publishing_never_raises(self, node: OpenNode) -> None:
         async with node(0) as a:
             a.publish("no such topic", b"x")

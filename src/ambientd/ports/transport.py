@@ -271,6 +271,10 @@ class Transport(Protocol):
         """Gossip to the topic's subscribers; counts and drops what cannot be sent, never raises."""
         ...
 
+    def hear(self, topic: str, *, wanted: bool) -> None:
+        """Take a topic's gossip and pass it on, or do neither; at first every topic is heard."""
+        ...
+
     async def request_blob(self, peer: NodeId, digest: bytes, size_bytes_max: int) -> bytes | None:
         """Fetch a blob; None when the peer lacks it, lies about it, or takes too long."""
         ...

@@ -31,15 +31,17 @@ from ambientd.runtime.execution import Executor
 from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.news import News
 from ambientd.runtime.ownership import Ownership
-from ambientd.runtime.performer import Performer, Workshop
+from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer, Workshop
 from ambientd.runtime.pins import Pins
 from ambientd.runtime.pump import Pump
 from ambientd.runtime.telemetry_journal import TelemetryJournal
+from ambientd.telemetry.hearing import hears_all
 from ambientd.telemetry.messages import BatchAccepted, Sampled, TransferMeasured
 from ambientd.telemetry.series import Series
 
 ROUND_TRIPS_S = 2.0
 HEADERS_S = 10.0
+HEARING_S = 5.0
 BANDWIDTH_S = 540.0
 BANDWIDTH_FIRST_S = 60.0
 
@@ -98,6 +100,7 @@ async def run_node(
         nursery.start_soon(_frames, parts)
         nursery.start_soon(_connections, parts)
         nursery.start_soon(_gossip, parts)
+        nursery.start_soon(_hearing, parts)
         nursery.start_soon(_round_trips, parts)
         nursery.start_soon(_samples, parts)
         nursery.start_soon(_bandwidth, parts)
@@ -139,6 +142,15 @@ async def _connections(parts: Parts) -> None:
 async def _gossip(parts: Parts) -> None:
     async for _topic, sender, data in parts.transport.gossip:
         await parts.pump.post(GossipReceived(NodeId(sender), data))
+
+
+async def _hearing(parts: Parts) -> None:
+    """Hear what all nodes tell of themselves where this node is asked about it (07 §10)."""
+    while True:
+        state = parts.node.ledger
+        hears = hears_all(NodeId(parts.transport.node_id), state.members, len(state.nodes()))
+        parts.transport.hear(TELEMETRY_TOPIC, wanted=hears)
+        await trio.sleep(HEARING_S)
 
 
 async def _round_trips(parts: Parts) -> None:

@@ -283,6 +283,8 @@ class Gossip:
         self._outgoing, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](size)
         self._incoming, self.received = trio.open_memory_channel[tuple[str, NodeId, bytes]](size)
         self.pubsub = _Pubsub(host, options, counters, is_allowed, drop_peer, self._receive)
+        self._wanted = dict.fromkeys(sorted(options.topics), True)
+        self._wishes_changed = trio.Event()
 
     def publish(self, topic: str, data: bytes) -> None:
         """Queue for publishing; counted when it cannot be."""
@@ -296,6 +298,12 @@ class Gossip:
             except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
                 self._counters.note("publish_queue_full", topic=topic)
 
+    def hear(self, topic: str, *, wanted: bool) -> None:
+        """Subscribe to a topic, or no more; what this node publishes is heard either way."""
+        if self._wanted.get(topic, wanted) != wanted:
+            self._wanted[topic] = wanted
+            self._wishes_changed.set()
+
     def _receive(self, topic: str, node_id: NodeId, data: bytes) -> None:
         try:
             self._incoming.send_nowait((topic, node_id, data))
@@ -306,6 +314,15 @@ class Gossip:
         publish = contain(self.pubsub.publish, "publish_raised", self._counters)
         async for topic, data in self._to_publish:
             await publish(topic, data)
+
+    async def _follow_wishes(self) -> None:
+        subscribe = contain(self.pubsub.subscribe, "subscribe_raised", self._counters)
+        unsubscribe = contain(self.pubsub.unsubscribe, "unsubscribe_raised", self._counters)
+        while True:
+            self._wishes_changed = trio.Event()
+            for topic, wanted in tuple(self._wanted.items()):
+                await (subscribe if wanted else unsubscribe)(topic)
+            await self._wishes_changed.wait()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -318,9 +335,8 @@ class Gossip:
             contain_tasks(pubsub_manager, "gossip_task_raised", self._counters)
             contain_tasks(router_manager, "gossip_task_raised", self._counters)
             await self.pubsub.wait_until_ready()
-            for topic in sorted(self._options.topics):
-                await self.pubsub.subscribe(topic)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._follow_wishes)
                 nursery.start_soon(self._pump)
                 yield
                 nursery.cancel_scope.cancel()

@@ -1,5 +1,7 @@
 """The one framed stream to a peer: queue, writer, reader, heartbeat, and their time limits."""
 
+import math
+import random
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -24,6 +26,8 @@ READ_BYTES = 64 * 1024
 BATCH_BYTES = 32 * 1024
 INBOX_POLL_S = 0.005
 SMOOTHING = 0.25
+PROBE_EVERY = 5
+"""After so many periods a peer is probed though it is heard: its round trip may have changed."""
 
 NETWORK_ERRORS = (
     BaseLibp2pError,
@@ -234,11 +238,20 @@ class Link:
             self._wake.set()
 
     async def _beat(self) -> None:
-        """Probe once a period, and end a link whose queue stays full."""
+        """Probe a peer that was silent for a period, and end a link whose queue stays full.
+
+        Of two that say nothing else one probes and the other answers, and both are heard; the
+        other probes in its turn now and then, for a round trip of its own.
+        """
+        probed_s = -math.inf
         while True:
-            self._probe = _Probe(self._probe.number + 1, trio.current_time())
-            self._post(encode_probe(FrameKind.PING, self._probe.number))
-            await trio.sleep(self.options.heartbeat_s)
+            now_s, period_s = trio.current_time(), self.options.heartbeat_s
+            if now_s - self.heard_s >= period_s / 2 or now_s - probed_s >= PROBE_EVERY * period_s:
+                probed_s = now_s
+                self._probe = _Probe(self._probe.number + 1, now_s)
+                self._post(encode_probe(FrameKind.PING, self._probe.number))
+            # Two that began at the same moment would else both probe at the same moment for ever.
+            await trio.sleep(period_s * random.uniform(0.9, 1.1))  # noqa: S311
             full_s = self._full_since_s
             if full_s is not None and trio.current_time() - full_s > self.options.slow_limit_s:
                 self.counters.note("slow_peer", peer=self.peer.hex())

@@ -171,6 +171,10 @@ class Libp2pTransport:
         """Gossip to the topic's subscribers."""
         self._gossip.publish(topic, data)
 
+    def hear(self, topic: str, *, wanted: bool) -> None:
+        """Take a topic's gossip and pass it on, or do neither."""
+        self._gossip.hear(topic, wanted=wanted)
+
     async def request_blob(self, peer: NodeId, digest: bytes, size_bytes_max: int) -> bytes | None:
         """Fetch a blob; None when it does not arrive whole, true and in time."""
         if peer not in self._links:

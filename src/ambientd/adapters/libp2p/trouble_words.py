@@ -54,6 +54,8 @@ TROUBLE_WORDS: Mapping[str, str] = MappingProxyType(
         "strangers_full": "too many strangers at once; one was let go",
         "stream_handler_raised": "answering a peer failed; the node goes on",
         "streams_full": "a peer opened more streams than it may; refused",
+        "subscribe_raised": "asking for gossip failed; the node hears less of others",
+        "unsubscribe_raised": "asking for no more gossip failed; it is heard all the same",
     }
 )
 """Each kind says what happened and what became of it; the log adds who, how often and the error."""

@@ -1,0 +1,60 @@
+"""A link between two that have nothing to say: each hears the other, at the least cost."""
+
+import random
+from dataclasses import dataclass
+
+import trio
+from trio.testing import MockClock, memory_stream_pair
+
+from ambientd.adapters.libp2p.frames import FrameDecoder, FrameKind
+from ambientd.adapters.libp2p.guard import Counters
+from ambientd.adapters.libp2p.link import PROBE_EVERY, Inbox, Link, Meter
+from ambientd.ports.transport import TransportOptions
+
+OPTIONS = TransportOptions()
+PERIODS = 60
+
+
+@dataclass
+class Wire:
+    """One end of a stream, as libp2p offers it; notes the frames that pass."""
+
+    end: trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]
+    sent: list[FrameKind]
+    delay_s: float = 0.01
+
+    async def write(self, data: bytes) -> None:
+        self.sent += [kind for kind, _ in FrameDecoder(1 << 20).feed(data)]
+        await trio.sleep(self.delay_s)
+        await self.end.send_all(data)
+
+    async def read(self, size: int) -> bytes:
+        return bytes(await self.end.receive_some(size))
+
+
+def link(wire: Wire, peer: int) -> Link:
+    return Link(
+        bytes([peer]) * 32, wire, OPTIONS, Inbox(16, 1 << 20), Meter.of(OPTIONS), Counters()
+    )
+
+
+async def test_of_two_idle_peers_one_probes_and_both_are_heard(
+    autojump_clock: MockClock,  # no second passes while these run
+) -> None:
+    random.seed(1)
+    for phase_s in (0.0, 0.02, 0.3, 0.5, 0.7, 0.99):
+        left, right = (Wire(end, []) for end in memory_stream_pair())
+        here, there = link(left, 2), link(right, 1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.run)
+            await trio.sleep(phase_s)
+            nursery.start_soon(there.run)
+            for _ in range(PERIODS):
+                await trio.sleep(OPTIONS.heartbeat_s)
+                now_s = trio.current_time()
+                assert max(now_s - here.heard_s, now_s - there.heard_s) < 2 * OPTIONS.heartbeat_s
+            nursery.cancel_scope.cancel()
+        assert here.round_trip_s is not None
+        assert there.round_trip_s is not None
+        probes = (left.sent + right.sent).count(FrameKind.PING)
+        assert probes <= PERIODS * (1 + 1 / PROBE_EVERY) + 4, phase_s
