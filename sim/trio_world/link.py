@@ -44,6 +44,11 @@ class Link:
     full_since_s: float | None = None
     round_trip_s: float | None = None
 
+    @property
+    def round_trip_ms(self) -> float | None:
+        """Give the smoothed round trip; None before the first."""
+        return None if self.round_trip_s is None else self.round_trip_s * 1000
+
     def has_room(self, frame: bytes, options: TransportOptions) -> bool:
         """Tell whether the queue takes one more frame."""
         fits = self.waiting_bytes + len(frame) <= options.queue_bytes_max

@@ -79,8 +79,7 @@ class MemoryTransport:
         self._nursery: trio.Nursery | None = None
         frames = trio.open_memory_channel[tuple[NodeId, bytes]](options.queue_frames_max)
         self._frames_in, self.frames = frames
-        events = trio.open_memory_channel[ConnectionEvent](EVENTS_MAX)
-        self._events_in, self.connections = events
+        self._events_in, self.connections = trio.open_memory_channel[ConnectionEvent](EVENTS_MAX)
         gossip = trio.open_memory_channel[tuple[str, NodeId, bytes]](options.gossip_queue_max)
         self._gossip_in, self.gossip = gossip
         self._unheard: set[str] = set()
@@ -132,7 +131,6 @@ class MemoryTransport:
         """Fetch a blob; None when it does not arrive whole, true and in time."""
         if peer not in self.peers():
             return None
-
         with trio.move_on_after(self._options.blob_deadline_s) as late, self._calls.open() as call:
             self._tell(peer, MemoryTransport.asked_for_blob, call, digest)
             data = await self._calls.wait(call)
@@ -205,9 +203,7 @@ class MemoryTransport:
     def round_trip_ms(self, peer: NodeId) -> float | None:
         """Give the smoothed round trip."""
         link = self._links.get(peer)
-        if link is None or link.round_trip_s is None:
-            return None
-        return link.round_trip_s * 1000
+        return None if link is None else link.round_trip_ms
 
     def traffic(self, peer: NodeId) -> Traffic:
         """Give the peer's counters."""

@@ -131,6 +131,16 @@ class Link:
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     _reason: str = ""
 
+    @property
+    def round_trip_ms(self) -> float | None:
+        """Give the smoothed round trip; None before the first."""
+        return None if self.round_trip_s is None else self.round_trip_s * 1000
+
+    @property
+    def one_way_us(self) -> int | None:
+        """Give half of the round trip."""
+        return None if self.round_trip_s is None else int(self.round_trip_s * 500_000)
+
     def send(self, frame: bytes) -> bool:
         """Queue a data frame; False when the queue is full."""
         full = len(self._queue) >= self.options.queue_frames_max

@@ -261,17 +261,11 @@ class Libp2pTransport:
     def round_trip_ms(self, peer: NodeId) -> float | None:
         """Give the smoothed round trip."""
         link = self._links.get(peer)
-        if link is None or link.round_trip_s is None:
-            return None
-        return link.round_trip_s * 1000
+        return None if link is None else link.round_trip_ms
 
     def _seen_links(self) -> list[LinkSeen]:
         """Give the links that are up, as whoever asks may know them."""
-        ways = {peer: self.round_trip_ms(peer) for peer in sorted(self.peers())}
-        return [
-            LinkSeen(peer, None if way_ms is None else int(way_ms * 500))
-            for peer, way_ms in ways.items()
-        ]
+        return [LinkSeen(peer, self._links[peer].one_way_us) for peer in sorted(self.peers())]
 
     def traffic(self, peer: NodeId) -> Traffic:
         """Give the peer's counters."""
