@@ -56,7 +56,7 @@ from sim.node_epochs import DecidedSeats, EpochsInside, Owners, check_epochs
 from sim.node_lies import drawn_node_lies
 from sim.node_machine import NodeHost
 from sim.private_checkers import PrivateBooks
-from sim.proofs import CYCLES, PROOF_VICES
+from sim.proofs import CYCLES, proof_vice
 from sim.publishers import NamesLast, Publishers
 from sim.seasons import (
     CALM_MS_MIN,
@@ -234,7 +234,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             vices |= {Vice.REVIVE} if replays else set()
             vices |= {Vice.RECALL} if recalls else set()
             vices |= {Vice.BOAST} if Fault.VERSIONS in options.faults else set()
-            vices |= {PROOF_VICES[options.seed % 2]} if options.proves else set()
+            vices |= {proof_vice(options.seed, options.faults)} if options.proves else set()
         vices |= {Vice.MISLEAD} if vices and is_short else set()
         node_options = NodeOptions(
             genesis,
@@ -379,7 +379,7 @@ def build(
     if Fault.MODULES in options.faults:
         Publishers(world, cast.hosts, drawing(11_003)).schedule(storms, end_ms)
     if Fault.IMAGES in options.faults:
-        Namers(world, cast.hosts, drawing(12_007)).schedule(storms, end_ms)
+        Namers(world, cast.hosts, kit.spec, drawing(12_007)).schedule(storms, end_ms)
     if options.learns or Fault.DROPOUTS in options.faults:
         in_private = options.in_private if options.learns else options.seed % 2 == 1
         modes = {"in_private": in_private, "within": options.within}

@@ -1,45 +1,50 @@
 """Images of modules in worlds of whole nodes: honest ones find the true one, liars name another."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from ambientd.codec.digest import sha256, tagged
+from ambientd.codec.digest import sha256
 from ambientd.codec.statements import sign_image_claim
 from ambientd.ledger.entries import Table
 from ambientd.ledger.proof_entries import ImageAuthor, ImageEntry
 from ambientd.model.base import DIGEST_BYTES, Digest
 from ambientd.model.record import ImageClaimed
+from ambientd.model.task import Assurance, TaskSpec
+from ambientd.rules.images import TRANSLATION
 from sim.checkers import InvariantViolation, Kinds
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, written
 from sim.node_machine import Persisted
+from sim.proofs import false_image, true_image
 from sim.seasons import Storm, work_times
 from sim.stage import Stage
 from sim.vices import Resident
 
 NAME_EVERY_MS = 400
 FROM_MS = 3_000
-MODULES = 5
-TRANSLATION = Digest(sha256(b"translation"))
-
-
-def true_image(module: bytes) -> Digest:
-    """Give what every honest translation of a module gives."""
-    return Digest(tagged("sim/image/1", module))
+OTHERS = 4
 
 
 def named_by(host: Resident, module: Digest) -> ImageClaimed:
     """Give what a node says of a module: the truth, or all liars the same lie."""
-    image = true_image(module) if host.is_honest else Digest(tagged("sim/no-image/1", module))
+    image = true_image(module) if host.is_honest else false_image(module)
     return ImageClaimed(claim=sign_image_claim(host.signer, module, TRANSLATION, image))
 
 
 class Namers:
-    """Owners who name images, and who have found what others have named."""
+    """Owners who name images, of the tasks' module too, and find what others have named."""
 
-    def __init__(self, world: Stage, hosts: Sequence[Resident], dice: random.Random) -> None:
+    def __init__(
+        self,
+        world: Stage,
+        hosts: Sequence[Resident],
+        spec: Callable[[int, Assurance, int], TaskSpec],
+        dice: random.Random,
+    ) -> None:
         self._world = world
         self._hosts = hosts
+        others = (Digest(sha256(b"module %d" % number)) for number in range(OTHERS))
+        self._modules = (spec(0, Assurance.NONE, 1).module, *others)
         self._dice = dice
 
     def schedule(self, storms: Sequence[Storm], end_ms: int) -> None:
@@ -52,7 +57,7 @@ class Namers:
         if not up:
             return
         host = self._dice.choice(up)
-        module = Digest(sha256(b"module %d" % self._dice.randrange(MODULES)))
+        module = self._dice.choice(self._modules)
         self._world.act(host.key, lambda now: host.want(named_by(host, module), now))
 
 

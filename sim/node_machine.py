@@ -66,7 +66,7 @@ from sim.learners import RememberedBook
 from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
 from sim.parties import ECHO_MS, TARDY_MS_MAX, SilentParty, followed, traced, waits_to_echo
-from sim.proofs import judged, made
+from sim.proofs import claimed, judged, made
 from sim.pupils import Pupil
 from sim.step_proofs import step_judged, step_made
 from sim.vices import Resident, Vice, Wanted, Wish, work_ms
@@ -312,7 +312,7 @@ class NodeHost(Resident):
             return [step_made(effect, self.vices)]
         if isinstance(effect, CheckStep):
             return [step_judged(effect, self.vices)]
-        result = self.answer(spec)
+        result = claimed(spec, self.answer(spec), self.vices)
         report = ExecutionReport(
             result=result,
             engine="sim",
@@ -321,7 +321,7 @@ class NodeHost(Resident):
             finished_ms=running.ends_ms,
             energy_mj=None,
             energy_source="none",
-            proof=None if spec.proof is None else made(place, result, self.vices),
+            proof=None if spec.proof is None else made(effect, result, self.vices),
         )
         return [ExecutionEnded(place, spec, report)]
 

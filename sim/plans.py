@@ -219,7 +219,8 @@ SCENARIOS = MappingProxyType(
         "node-images": Scenario(
             NODE,
             _in(NODE, Fault.IMAGES, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.LIAR),
-            "whole nodes that name images of modules, and find what others have named",
+            "whole nodes that name images of modules, and prove tasks with those that are decided",
+            proves=True,
         ),
         "node-learning": Scenario(
             NODE,

@@ -130,6 +130,7 @@ class Vice(Enum):
     FALSE_PROOF = "answers with a proof that is none, and judges proofs against the truth"
     BOAST = "says that it knows the next state version, whatever it runs, and ends epochs for it"
     HIDDEN_PROOF = "keeps the proof that it names to itself, and judges others' falsely"
+    FOREIGN_IMAGE = "proves lies by an image of its own making, and judges others' proofs falsely"
 
 
 _VICES = tuple(Vice)
@@ -137,7 +138,7 @@ PARTY_VICES = _VICES[_VICES.index(Vice.WRONG_OUTPUT) : _VICES.index(Vice.UNPAUSA
 """What a liar does when its answer is disputed."""
 LATER_VICES = (
     *(Vice.MISLEAD, Vice.REVIVE, Vice.RECALL, Vice.POISON, Vice.HOARD),
-    *(Vice.FALSE_PROOF, Vice.HIDDEN_PROOF, Vice.BOAST),
+    *(Vice.FALSE_PROOF, Vice.HIDDEN_PROOF, Vice.FOREIGN_IMAGE, Vice.BOAST),
     *PARTY_VICES,
 )
 """Who misleads comes with short logs, who replays with seats, who recalls with money; who has a

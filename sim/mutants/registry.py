@@ -10,6 +10,7 @@ from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import module_key
 from ambientd.ledger.module_entries import ModuleEntry
 from ambientd.model.record import Publish, Record
+from ambientd.rules import proofs
 from sim.mutants.patch import Mutant, Patch, always, bug
 
 
@@ -39,5 +40,12 @@ REGISTRY_MUTANTS: tuple[Mutant, ...] = (
         "decides on a module's image by the word of one member",
         Patch(images, "liars_max", always(0)),
         scenario="node-images",
+    ),
+    bug(
+        "believes-any-image",
+        "takes a proof by whatever image its prover names",
+        Patch(proofs, "image_fault", always(None)),
+        scenario="node-images",
+        vice="foreign_image",
     ),
 )

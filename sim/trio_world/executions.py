@@ -33,7 +33,7 @@ from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.pump import Pump
 from ambientd.wasm.interface import Interface
 from sim.parties import ECHO_MS, TARDY_MS_MAX, followed, traced, waits_to_echo
-from sim.proofs import judged, made
+from sim.proofs import claimed, judged, made
 from sim.step_proofs import step_judged, step_made
 from sim.vices import Resident, Vice, output_by, prepared_of, work_ms
 
@@ -138,8 +138,10 @@ class PretendedExecutor(Executor):
         """Name a proof, or what the host's vices call one."""
         if ended.report is None:
             return ended
-        proof = made(effect.assignment, ended.report.result, self._host.vices)
-        return structs.replace(ended, report=replace(ended.report, proof=proof))
+        vices = self._host.vices
+        result = claimed(effect.spec, ended.report.result, vices)
+        report = replace(ended.report, result=result, proof=made(effect, result, vices))
+        return structs.replace(ended, report=report)
 
     async def check_proof(self, effect: CheckProof) -> ProofChecked | ExecutionEnded:
         """Wait, and judge a proof by its name, in truth or as the host's vices have it."""

@@ -2,11 +2,20 @@
 
 import pytest
 
+from ambientd.ledger.evidence import EVIDENCE_OF_WRONG_PROOF
 from ambientd.ledger.image_events import ImageDecided, ImageDenied, ImageNamed
-from sim.cluster import ClusterOptions, build, run, watch
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.effect import Assignment, Purpose
+from ambientd.model.task import Verdict
+from ambientd.rules.proofs import UNIVERSAL_IMAGE
+from sim.cluster import ClusterOptions, FastKit, build, run, watch
 from sim.faults import Fault
 from sim.hunt import hunt
 from sim.images import TrueImages
+from sim.plans import Plan, play
+from sim.proofs import image_of, true_image
+from sim.stage import Kit
+from sim.trio_world.world import TrioKit
 from sim.vices import Vice
 from tests.sim.test_money import Heard
 
@@ -41,3 +50,57 @@ def test_an_image_that_one_word_decides_is_seen() -> None:
     found = hunt("believes-one-image", 5)
     assert found.finding is not None
     assert found.finding.invariant == "images are true"
+
+
+def proven_by(kit: Kit, options: ClusterOptions) -> tuple[set[Digest], set[str]]:
+    """Run a world; give by which images tasks of it were proven, and what convicted somebody."""
+    world, cast, _, _ = build(options, kit)
+    watch(world, cast)
+    world.run(options.time_ms)
+    ledger, found = cast.honest[0].ledger, set()
+    for _, entry in ledger.tasks():
+        if entry.settlement is None or entry.settlement.verdict is not Verdict.PROVEN:
+            continue
+        receipt = entry.receipts[0].receipt
+        place = Assignment(Purpose.PROOF, receipt.task, receipt.slot, receipt.attempt)
+        image = image_of(place, entry.spec, entry.settlement.result, receipt.nonce)
+        assert image in {UNIVERSAL_IMAGE, true_image(entry.spec.module)}
+        found.add(image)
+    convicted = (ledger.conviction(NodeId(host.key)) for host in cast.hosts)
+    return found, {each.kind for each in convicted if each is not None}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kit", [FastKit, TrioKit])
+def test_tasks_are_proven_with_the_image_that_members_decided_on_as_soon_as_they_have(
+    kit: type[FastKit] | type[TrioKit],
+) -> None:
+    faults = frozenset({Fault.IMAGES})
+    options = ClusterOptions(3, joiners=0, faults=faults, time_ms=40_000, proves=True)
+    images, convicted = proven_by(kit(3), options)
+    assert len(images) == 2, "the universal one before, the module's own afterwards"
+    assert not convicted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_who_proves_with_an_image_of_its_own_making_is_convicted_and_nothing_of_it_settled(
+    seed: int,
+) -> None:
+    vices, faults = frozenset({Vice.FOREIGN_IMAGE}), frozenset({Fault.IMAGES, Fault.LIAR})
+    options = ClusterOptions(seed, faults=faults, time_ms=40_000, proves=True, vices=vices)
+    _, convicted = proven_by(FastKit(seed), options)
+    assert EVIDENCE_OF_WRONG_PROOF in convicted
+
+
+@pytest.mark.slow
+def test_a_proof_by_whatever_image_its_prover_names_is_seen() -> None:
+    found = hunt("believes-any-image", 5)
+    assert found.finding is not None
+    assert found.finding.invariant == "verdicts are fair"
+
+
+@pytest.mark.hunt
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_images_are_named_and_proven_with_fairly_in_many_worlds(seed: int) -> None:
+    play(Plan("node-images", seed, 4 if seed % 2 else 7, 40_000))
