@@ -269,7 +269,7 @@ proofs: verifier $(BIN)/ambient-prove-$(KERNELS)  ## Build the prover as well: K
 	@install $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove
 
 test-proofs: verifier $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove-published  ## Prove with our kernels and with the crates as published, and compare; prove in a mesh (builds both)
-	$(BIN)/pytest -q -m "prover and not neon" tests/proofs tests/adapters/test_provers.py tests/mesh/test_proven.py
+	$(BIN)/pytest -q -m "prover and not neon" tests/proofs tests/adapters/test_provers.py tests/mesh/test_proven.py tests/mesh/test_proven_images.py
 
 test-neon: verifier $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove-published $(BIN)/ambient-prove-neon  ## Prove with the kernels of arm64, and compare (on x86-64: g++-aarch64-linux-gnu, qemu-user-static, rustup target add aarch64-unknown-linux-gnu)
 	$(BIN)/pytest -q -m neon tests/proofs

@@ -2,6 +2,8 @@
 
 from msgspec.structs import replace
 
+from ambientd.api.blame_replay import REPLAY, Replay, check_blame
+from ambientd.api.module_pausing import PausingProcess
 from ambientd.api.proof_checks import why_wrong
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256
@@ -18,13 +20,17 @@ from tests.api.test_proof_checks import (
     OWN_PROOF,
     PROOF,
     WithProof,
+    by_own_image,
     classified,
     own_limits,
     prepared,
     trapped,
 )
+from tests.engines import engines
 from tests.ledger.proving import TERMS
 from tests.proofs.images import program
+
+ENGINE = engines()[0]
 
 
 def certificate(
@@ -107,3 +113,17 @@ def test_of_an_image_that_a_prover_called_the_modules_no_certificate_shows_whose
     fault = why_wrong(evidence, None, Digest(bytes(32)))
     assert fault is not None
     assert OWN_IMAGE.hex() in fault
+
+
+def test_what_members_say_of_the_image_shows_that_a_proof_by_another_is_wrong() -> None:
+    file = changed(certificate(OWN_PROOF, own_limits(), classified()), proof=OWN_PROOF)
+    _, words = by_own_image(Digest(sha256(b"what members found instead")))
+    report = check_blame(encode(file), None, Replay(PausingProcess(ENGINE), images=words))
+    assert report.valid, report.checks
+    assert (report.checks[-1].name, report.checks[-1].ok) == (REPLAY, True)
+    assert OWN_IMAGE.hex() in report.checks[-1].detail
+    assert any("2 of the 4 members" in each for each in report.trust)
+    _, words = by_own_image()
+    report = check_blame(encode(file), None, Replay(PausingProcess(ENGINE), images=words))
+    assert report.valid
+    assert REPLAY not in {check.name for check in report.checks}, "it may be decided since"
