@@ -11,12 +11,13 @@ import pytest
 
 from ambientd.adapters.copy_places import place_of
 from ambientd.errors import StoreError
-from tests.adapters.test_chains import cached, free_port
+from tests.adapters.test_chains import cached
 from tests.missing import missing
+from tests.own_ports import fresh_port
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "copies"
-READY_S = 30.0
+READY_S = 60.0
 
 
 def server_program() -> Path:
@@ -33,7 +34,7 @@ def server_program() -> Path:
 @contextmanager
 def serving(folder: Path, port: int | None = None) -> Iterator[dict[str, str]]:
     """Run a server of S3 with one bucket; give what a program's environment says of it."""
-    port = port or free_port()
+    port = port or fresh_port()
     buckets, sidecar = folder / "buckets", folder / "sidecar"
     (buckets / BUCKET).mkdir(parents=True, exist_ok=True)
     sidecar.mkdir(exist_ok=True)
@@ -64,4 +65,4 @@ def serving(folder: Path, port: int | None = None) -> Iterator[dict[str, str]]:
         yield told
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

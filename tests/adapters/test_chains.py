@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -28,6 +27,7 @@ from tests.adapters.chain_contract import ChainContract
 from tests.adapters.ground import Ground
 from tests.adapters.regtest.running import running
 from tests.missing import missing
+from tests.own_ports import fresh_port
 from tests.rules.peg import wallet
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
@@ -66,12 +66,6 @@ def btcd_program() -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def embedded_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     folder = tmp_path_factory.mktemp("embedded")
@@ -95,7 +89,7 @@ def kept_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 @pytest.fixture(scope="module")
 def btcd_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    folder, port = tmp_path_factory.mktemp("btcd"), free_port()
+    folder, port = tmp_path_factory.mktemp("btcd"), fresh_port()
     settings = folder / "btcd.conf"
     settings.write_text("[Application Options]\n")
     command = [
@@ -109,7 +103,7 @@ def btcd_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 @pytest.fixture(scope="module")
 def bitcoind_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    program, folder, port = bitcoind_program(), tmp_path_factory.mktemp("bitcoind"), free_port()
+    program, folder, port = bitcoind_program(), tmp_path_factory.mktemp("bitcoind"), fresh_port()
     command = [
         *(program, "-regtest", f"-datadir={folder}", f"-rpcport={port}", "-listen=0"),
         *("-server", "-txindex", "-acceptnonstdtxn", "-dnsseed=0", "-fixedseeds=0"),

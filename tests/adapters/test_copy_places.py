@@ -25,9 +25,9 @@ from ambientd.model.base import NodeId
 from ambientd.runtime.backup import write_backup
 from ambientd.runtime.store_writer import StoreWriter
 from tests.adapters.s3_server import BUCKET
-from tests.adapters.test_chains import free_port
 from tests.fakes.memory_store import MemoryStore
 from tests.node.cluster import Cluster
+from tests.own_ports import fresh_port
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
@@ -239,7 +239,7 @@ async def test_no_text_in_the_environment_ends_the_daemon(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     """The library panics at some, which is no Exception, and would pass by all who look for one."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{fresh_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "an-access-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-key-of-tests")
     monkeypatch.setenv(name, value)
@@ -263,7 +263,7 @@ async def test_an_address_that_no_bucket_can_have_is_the_askers_fault(
 
 
 def test_no_password_of_an_endpoint_is_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:pa55@word@127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:pa55@word@127.0.0.1:{fresh_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "an-access-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-key-of-tests")
     with pytest.raises(StoreError, match="see AWS_ENDPOINT_URL") as told:

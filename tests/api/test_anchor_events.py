@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
 
 def test_events_show_the_transaction_and_its_op_return(tmp_path: Path) -> None:
-    plan = ClusterPlan(base_port=4770, block_interval_ms=100, rules=Rules(batch_ms=100))
+    plan = ClusterPlan(block_interval_ms=100, rules=Rules(batch_ms=100))
     cluster = Cluster(tmp_path / "mesh", 1, plan)
     (daemon,) = cluster.daemons
     try:

@@ -35,6 +35,7 @@ from ambientd.config.options import (
 )
 from ambientd.config.places import Places
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS
+from tests.own_ports import own_port
 
 OWN, OTHER = "a1" * 32, "b2" * 32
 STATUS = Status(
@@ -188,7 +189,7 @@ def test_what_is_wrong_is_found_and_graded(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    create_cluster(tmp_path / "mesh", 1, ClusterPlan(bitcoin="off", base_port=46310))
+    create_cluster(tmp_path / "mesh", 1, ClusterPlan(bitcoin="off", base_port=own_port()))
     return tmp_path / "mesh" / "node1"
 
 

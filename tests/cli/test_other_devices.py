@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
 
 def test_a_newcomer_comes_in_at_the_address_that_was_chosen(ctl: Ctl, tmp_path: Path) -> None:
-    plan = ClusterPlan(bitcoin="off", base_port=4700, host="127.0.0.2")
+    plan = ClusterPlan(bitcoin="off", host="127.0.0.2")
     cluster = Cluster(tmp_path / "mesh", 2, plan)
     newcomer = Daemon(tmp_path / "attic")
     try:
@@ -28,6 +28,7 @@ def test_a_newcomer_comes_in_at_the_address_that_was_chosen(ctl: Ctl, tmp_path: 
         assert {host.partition(":")[0] for host in hosts} == {"127.0.0.2"}
         assert ctl("join", token.strip(), "--data-dir", newcomer.data_dir)[0] == 0
         assert load_config(newcomer.data_dir).listen_address()[0] == "0.0.0.0"
+        newcomer.move()
         newcomer.start()
         cluster.until(
             lambda: len(cluster.daemons[1].ask(NODES, ListNodes()).nodes) == 3,
@@ -39,7 +40,7 @@ def test_a_newcomer_comes_in_at_the_address_that_was_chosen(ctl: Ctl, tmp_path: 
 
 
 def test_an_invitation_names_what_is_advertised_and_never_a_wildcard(tmp_path: Path) -> None:
-    plan = ClusterPlan(bitcoin="off", base_port=4750, host="attic.example")
+    plan = ClusterPlan(bitcoin="off", host="attic.example")
     cluster = Cluster(tmp_path / "mesh", 1, plan)
     (daemon,) = cluster.daemons
     try:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from tests.mesh.cluster import POLL_S, own_port
+from tests.mesh.cluster import POLL_S
+from tests.own_ports import fresh_port, own_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(
@@ -29,7 +30,7 @@ OF_THE_CHECKOUT = re.compile(r"^(?:make [a-z][a-z-]*|\. \.venv/bin/activate)", r
 UNTIL_INTERRUPTED = re.compile(r"^(ambientctl .*?) +#.*Ctrl-C.*$", re.MULTILINE)
 # It goes on until it is interrupted (124, says `timeout`), and has shown something by then.
 INTERRUPTED = r"code=0; timeout -s INT 5 \1 > shown || code=$?; test $code = 124; test -s shown"
-SECONDS_MAX = 180
+SECONDS_MAX = 300
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Reader:
         for terminal in self.terminals:
             terminal.terminate()
         for terminal in self.terminals:
-            terminal.wait(30)
+            terminal.wait(60)
 
     def environment(self) -> dict[str, str]:
         """Give what a shell of the reader has."""
@@ -118,6 +119,8 @@ class Reader:
         typed = OF_THE_CHECKOUT.sub(":", text)
         typed = UNTIL_INTERRUPTED.sub(INTERRUPTED, typed)
         typed = typed.replace("cluster create", f"cluster create --base-port {own_port()}")
+        newcomer = f"ambientctl join --listen 0.0.0.0:{fresh_port()}"
+        typed = typed.replace("ambientctl join", newcomer)
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"{self.exports}{typed}"],
             cwd=self.folder,

@@ -25,8 +25,8 @@ from ambientd.client import Mesh, StartStudy
 from ambientd.config.places import Places
 from benchmarks.mesh import NOOP, await_ready, start_daemon
 from tests.modules.publishing import wanted
+from tests.own_ports import own_port
 
-PORT = 4480
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 HOOKS = "tests.fuzz.rest_hooks"
 
@@ -36,10 +36,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=30, help="of each operation")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--port", type=int, help="one that is free, unless given")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ambient-rest-") as folder:
-        return probe(Path(folder), chosen.port, chosen.examples, chosen.seed)
+        return probe(Path(folder), chosen.port or own_port(), chosen.examples, chosen.seed)
 
 
 def probe(folder: Path, port: int, examples: int, seed: int) -> int:

@@ -1,6 +1,7 @@
 """A real cluster for a test: real daemons, real sockets, real keys; stopped by pid."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,17 +19,13 @@ from ambientd.api.replies import Status, Task
 from ambientd.api.requests import GetReadiness, GetStatus, ShowTask
 from ambientd.config.places import socket_path_for
 from ambientd.errors import AmbientError
+from tests.own_ports import fresh_port, own_port
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-READY_DEADLINE_S = 60.0
+READY_DEADLINE_S = 120.0
 POLL_S = 0.05
-
-
-def own_port() -> int:
-    """Give the first of some ports that no other run of tests takes, nor anything outgoing."""
-    return 5_000 + os.getpid() % 1_000 * 20
 
 
 class Daemon:
@@ -67,9 +64,17 @@ class Daemon:
             return
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.kill()
+
+    def move(self) -> None:
+        """Listen at a port of this run's own: the one that `join` found free is anybody's yet."""
+        config = self.data_dir / "config.toml"
+        found = re.compile(r'^(listen = "[^"]*:)\d+"', re.MULTILINE)
+        text, count = found.subn(rf'\g<1>{fresh_port()}"', config.read_text("utf-8"))
+        assert count == 1, text
+        config.write_text(text, "utf-8")
 
     def status(self) -> Status | None:
         try:

@@ -48,9 +48,10 @@ def joined(mesh: Cluster, folder: Path) -> Daemon:
     token = ctl(mesh.daemons[0], "cluster", "invite").stdout.strip()
     newcomer = Daemon(folder)
     assert ctl(newcomer, "join", token, "--name", "fifth").returncode == 0
+    newcomer.move()
     newcomer.start()
     mesh.daemons.append(newcomer)
-    mesh.until(lambda: ctl(newcomer, "account", "show").returncode == 0, "the newcomer is in", 30)
+    mesh.until(lambda: ctl(newcomer, "account", "show").returncode == 0, "the newcomer is in")
     return newcomer
 
 
@@ -62,7 +63,7 @@ def test_a_node_without_means_is_given_some_works_with_them_and_gets_its_bond_ba
     assert (own["name"], own["balance_msat"], own["bond_msat"]) == ("fifth", 0, 0)
     task = tmp_path / "echo.wasm"
     task.write_bytes(module("echo"))
-    wanted = ("run", task, "--gas-max", "100000", "--assurance", "none", "--timeout", "30")
+    wanted = ("run", task, "--gas-max", "100000", "--assurance", "none", "--timeout", "120")
     for words in (wanted, ("member", "ask", "--bond", "5")):
         refused = ctl(newcomer, *words)
         assert refused.returncode == 2
@@ -71,7 +72,7 @@ def test_a_node_without_means_is_given_some_works_with_them_and_gets_its_bond_ba
     sent = ctl(founder, "account", "transfer", own["node"][:12], "1000sat", "--yes")
     assert sent.returncode == 0, sent.stderr
     assert "sent 1,000 sat (1000000 msat) to fifth" in sent.stdout
-    mesh.until(lambda: account(newcomer, "show")["balance_msat"] == GIFT_MSAT, "it has come", 10)
+    mesh.until(lambda: account(newcomer, "show")["balance_msat"] == GIFT_MSAT, "it has come")
     bonded = account(newcomer, "bond", "400sat", "--yes")["account"]
     assert (bonded["balance_msat"], bonded["bond_msat"]) == (600_000, 400_000)
     done = ctl(newcomer, *wanted)
@@ -88,7 +89,7 @@ def test_a_node_without_means_is_given_some_works_with_them_and_gets_its_bond_ba
     def is_back() -> bool:
         return account(newcomer, "show")["waiting_msat"] == 0
 
-    mesh.until(is_back, "the bond is back", 40)
+    mesh.until(is_back, "the bond is back")
     back = account(newcomer, "show")
     assert back["time_ms"] >= asked["due_ms"]
     assert back["balance_msat"] >= before_msat + 150_000

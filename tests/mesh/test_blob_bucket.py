@@ -13,8 +13,8 @@ from ambientd.api.replies import Task
 from ambientd.api.requests import SubmitTask, WaitForTask
 from ambientd.errors import AmbientError
 from tests.adapters.s3_server import BUCKET, serving
-from tests.adapters.test_chains import free_port
 from tests.mesh.cluster import Cluster, Daemon
+from tests.own_ports import fresh_port
 
 pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
@@ -61,7 +61,7 @@ def kept(folder: Path) -> set[str]:
 def test_a_bucket_holds_what_a_folder_would_and_its_loss_ends_no_daemon(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [daemon], port = cluster.daemons, free_port()
+    [daemon], port = cluster.daemons, fresh_port()
     folder = tmp_path / "s3" / "buckets" / BUCKET / FOLDER
     with serving(tmp_path / "s3", port) as told:
         for name, value in told.items():

@@ -52,7 +52,7 @@ def epoch_of(daemon: Daemon) -> int:
 
 def receipt_of(daemon: Daemon, data: bytes) -> bytes:
     """Let a task be executed; give its receipt."""
-    request = SubmitTask(module=module("echo"), input=data, gas_max=10_000, wall_ms_max=1_000)
+    request = SubmitTask(module=module("echo"), input=data, gas_max=10_000)
     task = daemon.ask(TASK_SUBMIT, request).task_id
     done = daemon.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))
     assert done.outcome == "completed"
@@ -64,6 +64,7 @@ def newcomer_of(mesh: Cluster, folder: Path) -> Daemon:
     token = ctl(mesh.daemons[0], "cluster", "invite")
     newcomer = Daemon(folder)
     ctl(newcomer, "join", token, "--name", "fifth")
+    newcomer.move()
     newcomer.start()
     mesh.daemons.append(newcomer)
 

@@ -19,8 +19,8 @@ from ambientd.api.requests import GetOutput, GetStatus, ListNodes, SubmitTask, W
 from ambientd.config.places import Places, socket_path_for
 from ambientd.daemon import EXIT_DONE, EXIT_USAGE
 from benchmarks.memory import KIB, rolled_up
-from tests.mesh.cluster import own_port
 from tests.modules import compiled
+from tests.own_ports import own_port
 
 pytestmark = [pytest.mark.mesh, pytest.mark.slow]
 
@@ -58,7 +58,7 @@ class Fleet:
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(60)
+            return self.process.wait(120)
         finally:
             self.process.kill()
 

@@ -18,8 +18,9 @@ from ambientd.api.tokens import create_token
 from ambientd.client import Mesh
 from ambientd.config.places import Places
 from tests.fuzz.rest import switch_on
-from tests.mesh.cluster import Cluster, own_port
+from tests.mesh.cluster import Cluster
 from tests.mesh.test_rest import Site
+from tests.own_ports import own_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.mesh, pytest.mark.net]
 

@@ -4,7 +4,6 @@ import hashlib
 import http.client
 import json
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,8 @@ from ambientd.api.tokens import create_token
 from ambientd.client import Mesh
 from ambientd.config.places import Places
 from tests.fuzz.rest import switch_on
-from tests.mesh.cluster import Cluster, Daemon, own_port
+from tests.mesh.cluster import Cluster, Daemon
+from tests.own_ports import own_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.mesh]
 
@@ -74,11 +74,9 @@ def test_a_task_goes_its_way_over_http_and_open_streams_do_not_hold_a_stop(
             heard += events.recv(65_536)
         assert task.encode() in heard
 
-        before_s = time.monotonic()
         daemon.stop()
-        assert time.monotonic() - before_s < 15
         assert daemon.process is not None
-        assert daemon.process.returncode == 0
+        assert daemon.process.returncode == 0, "it was not killed for taking too long"
         events.close()
     finally:
         cluster.stop()

@@ -16,7 +16,8 @@ from ambientd.api.routes import BASE_PATH, Scope
 from ambientd.api.tokens import create_token
 from ambientd.config.places import Places
 from tests.fuzz.rest import switch_on
-from tests.mesh.cluster import Cluster, own_port
+from tests.mesh.cluster import Cluster
+from tests.own_ports import own_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.mesh]
 PASSPHRASE = "correct horse battery"

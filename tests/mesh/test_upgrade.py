@@ -13,7 +13,7 @@ import pytest
 
 from ambientd import __version__
 from ambientd.api.operations import MEMBER_LIST, STATUS
-from ambientd.api.replies import TroubleKind
+from ambientd.api.replies import Status, TroubleKind
 from ambientd.api.requests import GetStatus, ListMembers
 from tests.before import (
     NEXT_VERSION,
@@ -23,7 +23,8 @@ from tests.before import (
     environment_before,
     environment_first,
 )
-from tests.mesh.cluster import Cluster, Daemon, own_port
+from tests.mesh.cluster import Cluster, Daemon
+from tests.own_ports import own_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.net, pytest.mark.mesh]
 
@@ -155,10 +156,17 @@ def test_a_mesh_goes_over_to_the_next_state_version_and_who_is_late_stands_aside
             "the three that know it go over",
         )
         receipts.append(work_done_by(early[0], tmp_path))
-        status = late.ask(STATUS, GetStatus())
+        begun = early[0].ask(MEMBER_LIST, ListMembers()).since_height
+
+        def stood_aside() -> Status | None:
+            status = late.ask(STATUS, GetStatus())
+            is_told = any(each.kind is TroubleKind.OUTDATED for each in status.troubles)
+            return status if is_told and status.committed_height >= begun else None
+
+        status = cluster.until(stood_aside, "the late one has come as far as it can")
+        assert status is not None
         assert (status.version, status.state_version, status.known_version) == (__version__, 1, 1)
         [trouble] = [each for each in status.troubles if each.kind is TroubleKind.OUTDATED]
-        begun = early[0].ask(MEMBER_LIST, ListMembers()).since_height
         assert f"of state version 2 since block {begun + 1}, this program knows 1" in trouble.text
         assert status.committed_height == begun
         refused = subprocess.run(

@@ -19,6 +19,7 @@ from ambientd.ports.worker_protocol import (
     Protection,
 )
 from ambientd.runtime.control_groups import ControlGroups, GroupLimits, delegated_groups
+from tests.own_ports import own_port
 from tests.runtime.pools import config_error, echo_works, pool_of
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux's protections")
@@ -78,7 +79,7 @@ def missing_in_status(data_dir: Path) -> tuple[str, ...]:
 @pytest.mark.net
 @pytest.mark.slow
 def test_a_daemon_without_landlock_says_so_at_its_start_and_in_status(tmp_path: Path) -> None:
-    create_cluster(tmp_path / "alone", 1, ClusterPlan(bitcoin="off", base_port=4_730))
+    create_cluster(tmp_path / "alone", 1, ClusterPlan(bitcoin="off", base_port=own_port()))
     data_dir = tmp_path / "alone" / "node1"
     command = without_landlock("-m", "ambientd.daemon", "--data-dir", str(data_dir))
     refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -101,7 +102,7 @@ def test_a_daemon_without_landlock_says_so_at_its_start_and_in_status(tmp_path: 
         assert Protection.FILES in missing_in_status(data_dir)
     finally:
         daemon.terminate()
-        daemon.wait(20)
+        daemon.wait(60)
     said = (tmp_path / "log").read_text("utf-8")
     assert "WORKERS ARE NOT FULLY LOCKED DOWN" in said
     assert "no files, no TCP (Landlock)" in said
