@@ -2,14 +2,16 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from tests.mesh.cluster import Cluster
+from tests.own_ports import own_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -23,6 +25,24 @@ QUIET = (
     "--no-first-run",
 )
 PATIENCE_MS = 60_000
+PHONE = {"width": 360, "height": 740}
+
+T = TypeVar("T")
+
+
+def until(at: "Page", found: Callable[[], T], wanted: T, what: str = "") -> None:
+    """Wait until a page has what is wanted: it follows whatever happens a moment later."""
+    end = time.monotonic() + PATIENCE_MS / 1_000
+    while (last := found()) != wanted and time.monotonic() < end:
+        at.wait_for_timeout(50)
+    assert last == wanted, what
+
+
+def fits_a_phone(at: "Page", what: str = "") -> None:
+    """See that nothing is wider than a phone, once charts have followed the window."""
+    at.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    widths = "Math.max(innerWidth, document.documentElement.scrollWidth)"
+    until(at, lambda: at.evaluate(widths), PHONE["width"], what)
 
 
 def _browser_path() -> str:
@@ -67,8 +87,6 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def http_port(cluster: Cluster, place: int) -> int:
     """Give a port next to those that this run of tests has for its nodes."""
-    from tests.mesh.cluster import own_port
-
     return own_port() + 10 + place
 
 

@@ -17,8 +17,8 @@ from ambientd.api.tokens import create_token
 from ambientd.client import Mesh
 from ambientd.config.load import load_config
 from ambientd.config.places import Places
-from tests.browser.conftest import PATIENCE_MS, http_port, open_http
-from tests.browser.test_dashboard import PAGES, PHONE, violations
+from tests.browser.conftest import PATIENCE_MS, PHONE, fits_a_phone, http_port, open_http, until
+from tests.browser.test_dashboard import PAGES, violations
 from tests.mesh.cluster import Cluster, Daemon
 from tests.modules import compiled
 from tests.modules.publishing import wanted
@@ -76,7 +76,7 @@ def is_for_everybody(at: "Page", what: str) -> None:
     for scheme in ("dark", "light"):
         at.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert violations(at) == [], (what, scheme)
-    assert at.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], what
+    fits_a_phone(at, what)
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_whoever_goes_by_keyboard_skips_the_navigation_and_begins_where_a_page_d
     at.get_by_test_id("link").get_by_text("live").wait_for()
     go(at, "tasks")
     at.get_by_role("heading", name="Tasks", level=1).wait_for()
-    assert at.title() == "Tasks · Ambient"
-    assert at.evaluate("document.activeElement.id") == "content"
+    until(at, at.title, "Tasks · Ambient")
+    until(at, lambda: at.evaluate("document.activeElement.id"), "content")
     at.get_by_role("button", name="Skip to the content").focus()
     at.keyboard.press("Enter")
-    assert at.evaluate("document.activeElement.id") == "content"
+    until(at, lambda: at.evaluate("document.activeElement.id"), "content")
     at.get_by_role("heading", name="Tasks", level=1).wait_for()
     at.keyboard.press("Tab")
     assert at.evaluate("document.activeElement.closest('main') !== null")
@@ -157,7 +157,7 @@ def test_every_page_says_that_its_daemon_went_away_and_goes_on_when_it_is_back(
         at.get_by_text("no task").first.wait_for()
         go(at, "")
         at.get_by_role("row").filter(has_text="node1").get_by_text("takes work").wait_for()
-        assert at.get_by_role("alert").filter(has_text="not reached").count() == 0
+        until(at, at.get_by_role("alert").filter(has_text="not reached").count, 0)
 
 
 def test_a_token_that_expires_is_asked_for_anew_and_what_was_filled_in_stays(
@@ -186,7 +186,7 @@ def test_a_token_that_expires_is_asked_for_anew_and_what_was_filled_in_stays(
             give(at, token_of(daemon, 600_000))
             use.wait_for(state="detached")
             at.get_by_test_id("link").get_by_text("live").wait_for()
-            assert at.get_by_label("or a published one").input_value() == "half/filled-in"
+            until(at, at.get_by_label("or a published one").input_value, "half/filled-in")
             # A token stays in its tab.
             other = at.context.new_page()
             other.goto(f"http://127.0.0.1:{http_port(mesh, 0)}/")

@@ -22,8 +22,8 @@ from ambientd.api.operations import (
 from ambientd.api.registry_values import ListModules, ShowModule
 from ambientd.api.requests import ExportBlame, GetAnchors, ListBlames, TransferCredits
 from ambientd.client import Mesh
-from tests.browser.conftest import PATIENCE_MS, Open, http_port, open_http
-from tests.browser.test_dashboard import PHONE, violations
+from tests.browser.conftest import PATIENCE_MS, Open, fits_a_phone, http_port, open_http, until
+from tests.browser.test_dashboard import violations
 from tests.mesh.cluster import Cluster
 from tests.mesh.test_liars import lie
 from tests.modules import compiled
@@ -92,8 +92,7 @@ def is_for_everybody(at: "Page") -> None:
     for scheme in schemes:
         at.emulate_media(color_scheme=scheme)
         assert violations(at) == [], scheme
-    at.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    assert at.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    fits_a_phone(at)
     assert violations(at) == [], "phone"
 
 
@@ -138,10 +137,10 @@ def test_seats_and_terms_are_shown_and_a_new_term_with_who_coordinates_it_by_its
     at.goto(f"http://127.0.0.1:{http_port(mesh, place)}/#/committee")
     seats = at.get_by_role("region", name="Seats").locator("tbody tr")
     seats.nth(3).wait_for()
-    assert seats.filter(has_text="member").count() == 4
+    until(at, seats.filter(has_text="member").count, 4)
     fact = at.locator("dl div, dl").filter(has_text="coordinator").first
     at.get_by_text(str(status.coordinator)[:12]).first.wait_for()
-    assert "quorum" in str(fact.text_content())
+    until(at, lambda: "quorum" in str(fact.text_content()), wanted=True)
     leading = next(n for n, each in enumerate(ids) if each == status.coordinator)
     mesh.daemons[leading].kill()
     try:
@@ -197,7 +196,8 @@ def test_every_account_is_listed_with_what_it_has_and_moves_as_credits_do(
     at = page("account")
     rows = at.get_by_role("region", name="Accounts").locator("tbody tr")
     rows.nth(3).wait_for()
-    assert rows.count() == len(known().accounts) == 4
+    assert len(known().accounts) == 4
+    until(at, rows.count, 4)
     third = next(each for each in known().accounts if each.name == "node3")
     mesh.daemons[0].ask(ACCOUNT_TRANSFER, TransferCredits(to="node3", amount_msat=77_000_000))
     moved_sat = (third.balance_msat + 77_000_000) // 1_000

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from ambientd.api.cluster import ClusterPlan
-from tests.browser.conftest import PATIENCE_MS, http_port, open_http
-from tests.browser.test_dashboard import PHONE, violations
+from tests.browser.conftest import PATIENCE_MS, fits_a_phone, http_port, open_http
+from tests.browser.test_dashboard import violations
 from tests.mesh.cluster import Cluster
 from tests.mesh.heating import COOL, HOT, warm
 
@@ -198,8 +198,7 @@ def test_a_nodes_colour_follows_its_health_and_its_page_names_what_holds_it_in_s
     causes.get_by_text("hot: it is too hot, and hands its work on until it has cooled").wait_for()
     about.get_by_text("temperature: last 91").first.wait_for()
     assert violations(about) == []
-    about.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    assert about.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    fits_a_phone(about)
 
     mesh.daemons[2].kill()
     wait_for_colours(at, {**degraded, "node3": "faint"})
