@@ -75,7 +75,7 @@ async def test_a_daemon_ends_though_its_signer_never_answers(tmp_path: Path) -> 
     device = Device()
     async with chain(tmp_path) as embedded:
         await embedded.fund(WALLET.address)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with Member(embedded, tmp_path / "book", wallet=device).works() as member:
                 member.anchors.want(1, ROOT)
                 await until(lambda: device.asked > 0)

@@ -378,7 +378,7 @@ class Trickling(Liar):
 
 async def test_a_server_that_stalls_is_given_up_at_the_deadline() -> None:
     end = threading.Event()
-    with served(lambda _: end.wait(10), Trickling) as url:
+    with served(lambda _: end.wait(60), Trickling) as url:
         chain = EsploraChain(url, "regtest", timeout_s=0.2)
         with pytest.raises(UnreachableError, match=r"does not answer"):
             await chain.tip()

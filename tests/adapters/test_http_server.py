@@ -67,7 +67,7 @@ async def serving(
     site = Site()
     async with trio.open_nursery() as nursery:
         server = HttpServer(site.answer, limits)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             port = await nursery.start(partial(serve_http, server, "127.0.0.1", 0, context))
             yield site, port
         nursery.cancel_scope.cancel()
@@ -140,7 +140,7 @@ async def test_other_tasks_come_in_between_the_chunks_of_a_body() -> None:
         server = HttpServer(Looking().answer, ServerLimits())
         port = await nursery.start(partial(serve_http, server, "127.0.0.1", 0, None))
         head = POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await said(port, head + (b"50\r\n" + b"x" * 80 + b"\r\n") * 1000 + b"0\r\n\r\n")
         nursery.cancel_scope.cancel()
     [(chunks, between)] = most

@@ -178,7 +178,7 @@ async def test_a_certificate_outlives_the_task_and_the_state_that_it_is_about(
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(desk.keep_certificates)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not files.has(culprit):
                 await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
@@ -207,7 +207,7 @@ async def test_a_certificate_whose_state_nobody_holds_is_kept_as_soon_as_somebod
         await trio.sleep(0.2)
         assert not files.has(cluster.node(blames.CULPRIT))
         await desk._parts.blobs.put(evidence.state)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not files.has(cluster.node(blames.CULPRIT)):
                 await trio.sleep(0.02)
         nursery.cancel_scope.cancel()
@@ -226,7 +226,7 @@ async def test_a_conviction_that_is_told_is_kept_and_a_full_disk_ends_nothing(
         assert files.get(entry.culprit) is None
         (tmp_path / "blame").unlink()
         told = Told(NodeConvicted(entry.culprit, "another"), 1, 1)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not files.has(entry.culprit):
                 desk._parts.news.tell(told)
                 await trio.sleep(0.01)

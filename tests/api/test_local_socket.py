@@ -145,7 +145,7 @@ async def test_a_caller_that_does_not_read_is_dropped(path: Path) -> None:
         await trio.open_unix_socket(str(path)) as stream,
     ):
         await stream.send_all(frame("events", requests.FollowEvents()))
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await ended.wait()
 
 
@@ -157,7 +157,7 @@ async def test_more_connections_than_allowed_are_refused_with_a_reason(path: Pat
             assert failure(await ask(path, frame("ping"))).code == "busy"
             await first.send_all(frame("ping"))
             assert (await receive(first)) is not None
-        with trio.fail_after(5):  # the place is free again
+        with trio.fail_after(60):  # the place is free again
             while (await _kind(path)) is not frames.ReplyKind.DONE:
                 pass
 
@@ -236,7 +236,7 @@ async def test_an_answer_nobody_waits_for_is_cancelled(path: Path) -> None:
             await stream.send_all(frame("events", requests.FollowEvents(tasks=("ab",))))
             await receive(stream)
             await node.entered.wait()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await node.cancelled.wait()
 
 

@@ -39,7 +39,7 @@ def left_in(folder: Path) -> list[int]:
 def test_the_liar_is_named_and_the_receipt_holds(tmp_path: Path) -> None:
     root = tmp_path / "demo"
     done = subprocess.run(
-        [*DEMO, "--keep", "--dir", str(root)], capture_output=True, text=True, timeout=280
+        [*DEMO, "--keep", "--dir", str(root)], capture_output=True, text=True, timeout=480
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     events = [msgspec.json.decode(line) for line in done.stdout.splitlines()]
@@ -75,7 +75,7 @@ def test_an_interrupted_demonstration_leaves_no_process_and_no_file(tmp_path: Pa
         if msgspec.json.decode(line)["event"] == "mesh_formed":
             break
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == 130
     assert not root.exists()
     assert left_in(root) == []

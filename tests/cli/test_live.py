@@ -340,7 +340,7 @@ def test_a_bar_counts_tasks_that_ended_before_the_first_and_lets_lines_pass(
     words = ["run", str(tmp_path / "m.wasm"), "--inputs", str(tmp_path / "in"), "--bundle", "2"]
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", screen)
-    assert main([*words, "--timeout", "0.3", "--yes"]) == 1
+    assert main([*words, "--timeout", "2", "--yes"]) == 1
     shown = shown_on(screen)
     assert "1 of 3 inputs" in shown, "the second task's input, while the first task goes on"
     assert "3 of 3 inputs" in shown

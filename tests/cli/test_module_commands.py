@@ -358,7 +358,7 @@ def test_no_worker_outlives_the_command(folder: Path, how: signal.Signals) -> No
     )
     worker = executing_worker_of(process.pid)
     process.send_signal(how)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130 if how is signal.SIGINT else -how, b"")
     wait_until(lambda: not executes(worker))
 
@@ -385,7 +385,7 @@ def executes(pid: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline_s
         time.sleep(0.01)

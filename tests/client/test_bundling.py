@@ -220,7 +220,7 @@ def test_an_executor_s_chunks_are_bundles(tmp_path: Path) -> None:
     with served(tmp_path / "s", desk.handlers()), Mesh(link=LocalLink(tmp_path / "s")) as mesh:
         with mesh.executor(gas_max=5_000) as executor:
             assert list(executor.map(MODULE, INPUTS, chunksize=80)) == INPUTS
-            came = executor.map(MODULE, [b"a", b"bad", b"c"], chunksize=3, timeout=20)
+            came = executor.map(MODULE, [b"a", b"bad", b"c"], chunksize=3, timeout=60)
             assert next(came) == b"a"
             with pytest.raises(ItemFailedError, match="item 1 of task"):
                 next(came)

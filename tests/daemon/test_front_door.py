@@ -69,7 +69,7 @@ async def test_a_slim_node_loads_what_answers_once_it_is_wanted(
     front = front_of(tmp_path, ledger)
     if why == "one from before":
         ledger.entries[CULPRIT] = evidence()
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(answer_owner, front)
             await trio.testing.wait_all_tasks_blocked()

@@ -23,7 +23,7 @@ def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o700)
     words = ["bash", "-c", f"set -euo pipefail\n{FUNCTIONS[0]}{script}"]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=30)
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
 def without_count(done: subprocess.CompletedProcess[str]) -> str:

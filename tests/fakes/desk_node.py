@@ -774,10 +774,10 @@ def served(
     thread = threading.Thread(target=trio.run, args=(run,))
     thread.start()
     try:
-        assert up.wait(10)
+        assert up.wait(60)
         yield
     finally:
         token, scope = stop[0]
         token.run_sync_soon(scope.cancel)
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()

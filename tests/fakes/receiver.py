@@ -27,7 +27,7 @@ class Receiver:
 
     async def next(self) -> Posted:
         """Wait for what is posted next."""
-        return await trio.to_thread.run_sync(lambda: self.posted.get(timeout=20))
+        return await trio.to_thread.run_sync(lambda: self.posted.get(timeout=60))
 
 
 @contextmanager

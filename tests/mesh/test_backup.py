@@ -82,7 +82,10 @@ def test_a_node_comes_back_from_a_backup_and_follows(tmp_path: Path, engine: str
             "the restored node follows the log",
         )
         assert "HAS LOST WHAT IT VOTED FOR" in (folder / "log").read_text()
-        assert [each.kind for each in troubles_of(victim)] == [TroubleKind.VOTE_LOST]
+        cluster.until(
+            lambda: [each.kind for each in troubles_of(victim)] == [TroubleKind.VOTE_LOST],
+            "that is all that troubles it",
+        )
         cluster.daemons[2].stop()
         cluster.until(
             lambda: TroubleKind.NO_QUORUM in {each.kind for each in troubles_of(victim)},

@@ -56,7 +56,10 @@ def test_a_liar_about_an_item_is_convicted_and_every_item_has_its_right_output_a
         assert check_receipt(receipt, cluster, items_of(0)[2]).valid
         assert not check_receipt(receipt, cluster, items_of(0)[1]).valid
         liar = mesh.daemons[3].status().node  # type: ignore[union-attr]
-        assert {each.node for each in node.ask(BLAME_LIST, ListBlames()).blames} == {liar}
+        mesh.until(
+            lambda: {each.node for each in node.ask(BLAME_LIST, ListBlames()).blames} == {liar},
+            "the liar is blamed",
+        )
         answer = node.ask(BLAME_EXPORT, ExportBlame(about=liar, with_module=True))
         report = check_blame(answer.data, cluster, Replay(PausingProcess("wasmtime")))
         assert report.valid, report.checks

@@ -29,7 +29,7 @@ Reached = Callable[[Watch, str, str], object]
 
 
 def submit(daemon: Daemon, count: int = ROUNDS) -> str:
-    request = SubmitTask(module=spin(), input=rounds(count), wall_ms_max=20_000)
+    request = SubmitTask(module=spin(), input=rounds(count))
     return daemon.ask(TASK_SUBMIT, request).task_id
 
 
@@ -136,7 +136,12 @@ def check_alike(mesh: Cluster, submitter: Daemon, ends: dict[str, Task]) -> None
                 done.payments,
                 done.output_sha256,
             )
-        assert all(each.state == "final" for each in daemon.ask(TASK_LIST, ListTasks()).tasks)
+        mesh.until(
+            lambda d=daemon: all(
+                each.state == "final" for each in d.ask(TASK_LIST, ListTasks()).tasks
+            ),
+            f"{name} knows how what was asked for to be heard of has ended",
+        )
     leaves = set()
     for task in ends:
         report = check_receipt_file(submitter.ask(RECEIPT_GET, GetReceipt(task=task)).data)

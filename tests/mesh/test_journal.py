@@ -60,8 +60,8 @@ def test_what_nodes_sign_is_kept_in_bounds_and_over_a_kill_that_tears_its_end(
     known = {(each.node, each.epoch, each.seq) for each in kept(folder)}
     assert known >= {(each.node, each.epoch, each.seq) for each in whole[-5:]}
     pair.until(lambda: kept(folder)[0] != whole[0], "the oldest goes")
-    assert size_of(folder) <= BYTES_MAX
     pair.stop()
+    assert size_of(folder) <= BYTES_MAX
     check(kept(folder))
     rows = export_observations(folder, tmp_path / "o.csv", Format.CSV)
     assert rows == sum(len(each.observations) for each in kept(folder))

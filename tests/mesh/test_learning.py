@@ -66,7 +66,7 @@ def test_a_mesh_trains_a_model_and_outlives_a_participant(mesh: Cluster, tmp_pat
     for number, daemon in enumerate(mesh.daemons, start=1):
         mesh.until(lambda d=daemon: study[:12] in ctl(d, "fl", "list"), "the study is known")
         ctl(daemon, "fl", "join", study[:12], "--data", f"digits:{number}/4")
-    mesh.until(lambda: rounds_done(founder, study) >= 1, "a round is done", 60)
+    mesh.until(lambda: rounds_done(founder, study) >= 1, "a round is done")
     last.kill()
     watched = ctl(founder, "fl", "watch", study[:12], "--timeout", "120")
     assert "accuracy" in watched

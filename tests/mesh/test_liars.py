@@ -82,7 +82,7 @@ class Client:
 def ctl(*words: str | Path) -> tuple[int, str]:
     """Run a command as a person does; give its exit code and what it printed."""
     command = [sys.executable, "-m", "ambientd.cli.main", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout
 
 

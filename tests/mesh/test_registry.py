@@ -25,7 +25,7 @@ price_msat_per_mgas = 3
 [limits]
 gas_max = 2_000_000
 memory_bytes_max = 1_048_576
-wall_ms_max = 2_000
+wall_ms_max = 20_000
 output_bytes_max = 4_096
 """
 

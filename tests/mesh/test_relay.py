@@ -101,9 +101,14 @@ def test_two_nodes_at_home_are_linked_work_and_say_how_they_are_reached(mesh: Ho
     assert home.ask(TASK_OUTPUT, GetOutput(task=task)).data == b"home"
     looks = mesh.until(lambda: look_with(home, 2), "a home has reserved with both")
     assert not any(each.reached for each in looks.peers)
-    status = home.status()
-    assert status is not None
-    assert "reachable by relay, through 2 members" in seen_text(status.seen)
+    status = mesh.until(
+        lambda: (
+            (told := home.status()) is not None
+            and "reachable by relay, through 2 members" in seen_text(told.seen)
+            and told
+        ),
+        "it says how it is reached",
+    )
     assert "invisible" not in [trouble.kind for trouble in status.troubles]
 
 

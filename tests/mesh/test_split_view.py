@@ -27,7 +27,7 @@ def witness(daemon: Daemon, *words: str | Path) -> subprocess.CompletedProcess[s
 def settle_one(mesh: Cluster, data: bytes) -> None:
     """Let a task be executed, and its receipt get into a batch that is closed."""
     node = mesh.daemons[0]
-    request = SubmitTask(module=module("echo"), input=data, gas_max=10_000, wall_ms_max=1_000)
+    request = SubmitTask(module=module("echo"), input=data, gas_max=10_000)
     task = node.ask(TASK_SUBMIT, request).task_id
     node.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))
 

@@ -37,7 +37,7 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self._client.close()
-        self._reader.join(10)
+        self._reader.join(60)
 
     def _read(self) -> None:
         with suppress(AmbientError, OSError):

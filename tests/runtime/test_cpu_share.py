@@ -45,14 +45,19 @@ async def test_busy_processes_get_their_share_and_go_on_when_it_is_lifted(busy: 
         nursery.start_soon(share.run)
         await trio.sleep(0.5)
         before_s, began_s = used_s(busy), trio.current_time()
-        states = []
-        for _ in range(20):
-            await trio.sleep(0.1)
-            states.append(state(busy[0]))
-        passed_s = trio.current_time() - began_s
-        # A tick of all cores may be over by the time it is seen; the purse makes up for it.
-        assert used_s(busy) - before_s < 0.1 * passed_s + 0.4
-        assert states.count("T") > len(states) // 2
+        states: list[str] = []
+
+        def are_held() -> bool:
+            passed_s = trio.current_time() - began_s
+            is_share = used_s(busy) - before_s < 0.1 * passed_s + 0.4
+            return is_share and states.count("T") > len(states) // 2
+
+        # A tick of all cores may be over by the time it is seen; the purse makes up for it, the
+        # later the more this process itself waits for a processor.
+        with trio.fail_after(60):
+            while len(states) < 20 or not are_held():
+                await trio.sleep(0.1)
+                states.append(state(busy[0]))
         share.set_percent(100)
         assert {state(pid) for pid in busy} <= {"R", "S"}
         nursery.cancel_scope.cancel()
@@ -67,7 +72,7 @@ async def test_what_ends_while_it_is_watched_is_no_trouble_and_nothing_stays_sto
     share.set_percent(1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(share.run)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while state(busy[0]) != "T":
                 await trio.sleep(0.05)
         pids.append(2**22 + 1)  # no process has this number
@@ -84,7 +89,7 @@ async def test_a_pool_heeds_its_owner_at_once() -> None:
         pool.hold_to(5, 0)
         limits = ExecutionLimits(gas_max=ENDLESS.gas_max, wall_ms_max=60_000)
         nursery.start_soon(pool.execute, ready("loop"), b"", limits, SEED)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while state(pid) != "T":
                 await trio.sleep(0.02)
         pool.hold_to(100, 0)

@@ -108,7 +108,7 @@ class Unready(WholeNumbers):
         self.begun.set()
         if self._fault is not None:
             raise self._fault
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(60)
         return super().train(plan, model, data, number)
 
 
@@ -421,7 +421,7 @@ async def test_who_answers_no_request_holds_up_nobody_elses_update(tmp_path: Pat
 
     async def request(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
         if peer in stalls:
-            await trio.sleep(30)
+            await trio.sleep(3_600)
         return updates.get(peer)
 
     files = BlobFiles(tmp_path, quota_bytes=1 << 20)
@@ -435,7 +435,7 @@ async def test_who_answers_no_request_holds_up_nobody_elses_update(tmp_path: Pat
     wanted = GatherWanted(place(Step.GATHER), (*liars, *others), len(START), 3_000)
     begun_s = trio.current_time()
     done = await learning.carry_out(wanted)
-    assert trio.current_time() - begun_s < 15
+    assert trio.current_time() - begun_s < 60
     assert done == Gathered(place(Step.GATHER), tuple(sorted(each.node for each in others)))
 
 

@@ -83,7 +83,7 @@ async def run_until(
             else:
                 await pump.post(proposed)
         nursery.start_soon(pump.run, perform, [Started()])
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not seen.is_set():
                 clock.ms += 50
                 await trio.sleep(0)

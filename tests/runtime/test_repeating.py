@@ -264,7 +264,7 @@ async def test_who_is_not_examined_in_time_is_not_named_and_the_model_is_said(
     monkeypatch.setattr(repeating, "AUDIT_MS_MAX", most_ms)
     slow = Slow()
     room = Classroom(tmp_path, slow)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         done = await room.host.carry_out(replace(await room.round(), audit_ms=audit_ms))
     assert isinstance(done, Aggregated)
     assert (done.faulty, slow.asked) == ((), 1)
@@ -333,7 +333,7 @@ async def test_training_whose_time_is_over_ends_and_leaves_no_thread_behind(tmp_
     done = await room.host.carry_out(replace(wanted, plan=endless, audit_ms=300))
     assert isinstance(done, Aggregated)
     assert done.faulty == ()
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while trio.to_thread.current_default_thread_limiter().borrowed_tokens:
             await trio.sleep(0.05)
 

@@ -125,6 +125,10 @@ async def survives(pool: WorkerPool, plan: Path, kind: str, at: int) -> None:
     while not has_ended(pid):
         await trio.sleep(0)
     first = await run(pool)
+    for _ in range(4):
+        if not plan.exists():
+            break
+        first = await run(pool)  # the one before had no processor to begin on in time
     assert not plan.exists(), "no process deviated"
     if isinstance(first, ExecutionResult) and kind != "flip":
         # A result that came whole; a flip in it is a lie, which replicas are there to find.

@@ -31,7 +31,7 @@ async def resting_crew(size: int = SIZE) -> AsyncIterator[WorkerCrew]:
 
 
 async def until_resting(crew: WorkerCrew) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while crew.pids:
             crew.look_after_idle()
             await trio.sleep(0.01)
@@ -85,7 +85,7 @@ async def test_a_process_that_does_not_start_at_once_is_waited_for(
             return start(command)
 
         monkeypatch.setattr(WorkerProcess, "start", sometimes)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with crew.lend(), crew.lend():
                 assert len(crew.pids) == SIZE
         check_places(crew)
@@ -120,7 +120,7 @@ async def test_no_place_is_lost_whatever_comes_amid_what(seed: int) -> None:
                     for _ in range(40):
                         asking.start_soon(ask)
             looking.cancel()
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while crew._free.value < SIZE:
                 await trio.sleep(0.01)
         check_places(crew)
@@ -131,7 +131,7 @@ async def test_no_place_is_lost_whatever_comes_amid_what(seed: int) -> None:
 async def test_a_pool_that_has_rested_executes_as_before() -> None:
     async with pool_of(2, rests=True, idle_ms=50) as pool:
         await echo_works(pool)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while pool.pids:
                 await trio.sleep(0.05)
         await echo_works(pool)

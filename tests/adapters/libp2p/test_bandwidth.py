@@ -35,7 +35,7 @@ async def test_who_is_asked_gives_no_more_than_its_own_budget() -> None:
         found = [await asking.bandwidth(NODES[0]) for _ in range(2)]
         assert found[1] is None
         assert asked.counters()["bandwidth_over_budget"] == 1
-        with trio.fail_after(1):
+        with trio.fail_after(10):
             assert await asking.bandwidth(NODES[3]) is None, "nobody is connected under that id"
 
 

@@ -95,7 +95,7 @@ async def test_gossip_that_is_not_gossip_harms_nobody_but_its_sender(case: str) 
 
 
 async def end_or_read_on(attacker: Any, stream: Any, friend: Friend) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         try:
             await stream.write(rpc(signed_message(attacker, b"hear me")))
             while True:
@@ -196,7 +196,7 @@ async def test_a_broken_frame_costs_its_sender_the_connection(case: str) -> None
         stream = await target.attack(attacker, FRAMES_PROTOCOL)
         await stream.write(encode_probe(FrameKind.PING, 1) + FRAME_ATTACKS[case])
         await friend.until_counted("bad_frame")
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await stream.muxed_conn.event_closed.wait()
         await friend.check_served()
 
@@ -208,7 +208,7 @@ async def test_a_peer_that_opens_its_stream_and_says_nothing_is_dropped() -> Non
         raw_host(ATTACKER) as attacker,
     ):
         stream = await target.attack(attacker, FRAMES_PROTOCOL)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await stream.muxed_conn.event_closed.wait()
         await friend.check_served()
 
@@ -221,7 +221,7 @@ async def test_a_flooding_peer_is_slowed_to_its_rate_and_starves_nobody() -> Non
         trio.open_nursery() as nursery,
     ):
         flooder.set_peers([at(target.address, target.node)])
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await until_connected(flooder, target.node)
 
         async def flood() -> None:
@@ -233,13 +233,14 @@ async def test_a_flooding_peer_is_slowed_to_its_rate_and_starves_nobody() -> Non
             async for _ in flooder.frames:
                 pass
 
+        begin_s = trio.current_time()
         nursery.start_soon(flood)
         nursery.start_soon(read)
         await friend.until_counted("frames_over_rate")
-        start_s = trio.current_time()
         state = await friend.ask("state")
-        assert trio.current_time() - start_s < 1
-        assert state["frames"][NODES[ATTACKER].hex()] < 1000
+        # What came at once, and what its rate lets through since.
+        passed_s = trio.current_time() - begin_s
+        assert state["frames"][NODES[ATTACKER].hex()] < 500 + 100 * passed_s
         await friend.check_served()
         nursery.cancel_scope.cancel()
 
@@ -278,7 +279,7 @@ async def test_a_stranger_reaches_neither_frames_nor_blobs_nor_gossip() -> None:
 
 async def refused(stream: Any, request: bytes) -> None:
     """The stream ends without a byte of answer."""
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         answer = b"?"
         try:
             await stream.write(request)
@@ -331,7 +332,7 @@ async def test_a_peer_that_ignores_its_window_is_cut_off() -> None:
                     await muxed.conn._write_frame(frame)
             except NETWORK_ERRORS:
                 pass  # cut off, as it should be
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await muxed.conn.event_shutting_down.wait()
         assert (await friend.ask("state"))["rss_kib"] - before < 32 * 1024
         await friend.check_served()
@@ -365,6 +366,6 @@ async def test_strangers_hold_no_more_than_their_share_of_connections() -> None:
         connection = await dial(first, peer_id_of(target.node), target.address)
         await dial(second, peer_id_of(target.node), target.address)
         await friend.until_counted("strangers_full")
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await connection.event_closed.wait()
         await friend.check_served()

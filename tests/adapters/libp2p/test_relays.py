@@ -32,7 +32,7 @@ class Circle:
     large: Libp2pTransport
 
     async def until_linked(self) -> None:
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             await until_connected(self.small, NODES[LARGE])
             await until_connected(self.large, NODES[SMALL])
 
@@ -51,14 +51,14 @@ async def circle(
                 nursery.start_soon(Relays(transport.inside, has).run, transport.search)
         for transport in (found.small, found.large):
             transport.set_peers([at(found.relay.address, NODES[RELAY])])
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 await until_connected(transport, NODES[RELAY])
         yield found
         nursery.cancel_scope.cancel()
 
 
 async def next_frame(transport: Libp2pTransport) -> tuple[bytes, bytes]:
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         return await transport.frames.receive()
 
 
@@ -80,7 +80,7 @@ async def test_an_address_behind_a_relay_is_nobodys_to_dial() -> None:
 
 
 async def counted(transport: Libp2pTransport, kind: str) -> None:
-    with trio.fail_after(15):
+    with trio.fail_after(60):
         while not transport.counters().get(kind):
             await trio.sleep(0.05)
 
@@ -129,13 +129,13 @@ async def test_a_member_that_has_gone_makes_room_for_another() -> None:
         large = await stack.enter_async_context(node(LARGE))
         async with node(SMALL) as small:
             first = await reserve(nursery, small, relay)
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 while not first.reserved():
                     await trio.sleep(0.05)
             second = await reserve(nursery, large, relay)
             await counted(relay, "relay_full")
             assert not second.reserved()
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             while not second.reserved():
                 await trio.sleep(0.05)
         nursery.cancel_scope.cancel()
@@ -144,7 +144,7 @@ async def test_a_member_that_has_gone_makes_room_for_another() -> None:
 async def reserve(nursery: trio.Nursery, home: Libp2pTransport, relay: Libp2pTransport) -> Relays:
     """Let a node reserve with a relay."""
     home.set_peers([at(relay.address, NODES[RELAY])])
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await until_connected(home, NODES[RELAY])
     relays = Relays(home.inside, USES)
     nursery.start_soon(relays.run, home.search)

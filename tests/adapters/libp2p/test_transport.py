@@ -35,7 +35,7 @@ class TestLibp2pTransport(TransportContract):
 async def test_nodes_that_dial_each_other_at_once_end_with_one_connection() -> None:
     async with node(0) as a, node(1) as b:
         await dial_each_other(a, b)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(a._connected(b.node_id)) + len(b._connected(a.node_id)) > 2:
                 await trio.sleep(0.01)
         await use_the_only_link(a, b)
@@ -72,7 +72,7 @@ async def test_a_peer_no_longer_in_the_list_to_dial_is_not_redialled() -> None:
         async with node(1) as b:
             await connect(a, b)
             a.set_peers([])
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await until_lost(a, b.node_id)
         assert a._dialler.peers() == frozenset()
 
@@ -121,5 +121,5 @@ async def test_a_transport_of_ipv6_addresses_works() -> None:
 async def test_a_host_name_is_resolved_when_dialling() -> None:
     async with node(0) as a, node(1) as b:
         a.set_peers([PeerAddress(b.node_id, "localhost", b.address.port)])
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await until_connected(a, b.node_id)

@@ -70,7 +70,7 @@ async def _main() -> None:
         bootstrap=tuple(
             PeerAddress(bytes.fromhex(node), host, port) for node, host, port in setup["bootstrap"]
         ),
-        **{"topics": frozenset({TOPIC}), "heartbeat_s": 0.2, "idle_limit_s": 1.5}
+        **{"topics": frozenset({TOPIC}), "heartbeat_s": 0.2, "idle_limit_s": 4.0}
         | setup["options"],
     )
     async with open_transport(

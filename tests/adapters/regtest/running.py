@@ -31,7 +31,7 @@ class Running:
 
     def post(self, body: bytes, **headers: str) -> tuple[int, bytes]:
         """Send raw bytes with the right cookie unless headers say otherwise."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=60)
         try:
             sent = {"Authorization": self.endpoint.authorization(), **headers}
             connection.request("POST", "/", body, sent)
@@ -52,7 +52,7 @@ class Running:
 
     def end(self) -> int:
         self.client.close()
-        status = self.process.wait(30)
+        status = self.process.wait(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status

@@ -64,7 +64,7 @@ def test_a_killed_chain_keeps_its_tip(tmp_path: Path) -> None:
 def test_a_second_chain_on_the_same_directory_is_refused(chain: Running) -> None:
     data_dir = chain.endpoint.cookie_path.parent
     second = subprocess.run(
-        [*COMMAND, "--data-dir", str(data_dir)], capture_output=True, text=True, timeout=30
+        [*COMMAND, "--data-dir", str(data_dir)], capture_output=True, text=True, timeout=120
     )
     assert second.returncode == 2
     assert "another regtest chain is running" in second.stderr
@@ -76,7 +76,7 @@ def test_a_taken_port_is_named(chain: Running, tmp_path: Path) -> None:
         [*COMMAND, "--data-dir", str(tmp_path), "--port", str(chain.endpoint.port)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 1
     assert f"127.0.0.1:{chain.endpoint.port}" in done.stderr
@@ -128,7 +128,7 @@ def test_an_oversized_request_is_refused_unread(chain: Running) -> None:
 
 
 def test_a_truncated_request_costs_only_its_own_connection(chain: Running) -> None:
-    with socket.create_connection(("127.0.0.1", chain.endpoint.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", chain.endpoint.port), timeout=60) as raw:
         raw.sendall(b"POST / HTTP/1.1\r\nContent-Le")
     assert chain.call("getblockcount") is not None
 
@@ -137,10 +137,10 @@ def test_a_connection_over_the_cap_is_closed_at_once(tmp_path: Path) -> None:
     with running(tmp_path, *BY_HAND) as chain:
         address = ("127.0.0.1", chain.endpoint.port)
         held = [
-            socket.create_connection(address, timeout=10) for _ in range(rpc_server.CONNECTIONS_MAX)
+            socket.create_connection(address, timeout=60) for _ in range(rpc_server.CONNECTIONS_MAX)
         ]
         try:
-            with socket.create_connection(address, timeout=10) as extra:
+            with socket.create_connection(address, timeout=60) as extra:
                 assert extra.recv(1) == b""
         finally:
             for one in held:
@@ -253,7 +253,7 @@ def test_four_daemons_that_start_at_once_share_one_chain(tmp_path: Path) -> None
     gate = threading.Barrier(4)
 
     def start() -> object:
-        gate.wait(10)
+        gate.wait(60)
         return embedded.ensure_running()
 
     with ThreadPoolExecutor(4) as pool:

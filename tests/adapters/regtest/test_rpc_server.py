@@ -28,7 +28,7 @@ def test_a_connection_that_lives_too_long_is_cut(
     with RpcServer(0, RpcMethods(node, lambda: None), EsploraPaths(node), "password") as server:
         serving = threading.Thread(target=server.serve_forever, args=(0.01,))
         serving.start()
-        kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         kept.request("POST", "/", b"{}", {"Authorization": server.authorization.decode()})
         assert kept.getresponse().read()
         server.close_expired()

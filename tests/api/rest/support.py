@@ -91,7 +91,7 @@ async def site(
             await serve_rest(chosen, places, handlers, uploads, keeper, lambda: NOW_MS, task_status)
 
         port = await nursery.start(serve)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             yield Site(folder, port)
         nursery.cancel_scope.cancel()
 

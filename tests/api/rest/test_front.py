@@ -382,9 +382,10 @@ async def test_who_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> N
 
 async def test_a_caller_that_leaves_ends_what_it_waited_for(tmp_path: Path) -> None:
     desk = DeskNode()
-    ended = trio.Event()
+    begun, ended = trio.Event(), trio.Event()
 
     async def wait(_: requests.WaitForTask) -> None:
+        begun.set()
         try:
             await trio.sleep_forever()
         finally:
@@ -396,7 +397,7 @@ async def test_a_caller_that_leaves_ends_what_it_waited_for(tmp_path: Path) -> N
         await stream.send_all(
             b"GET %s/tasks/00/wait HTTP/1.1\r\nHost: localhost\r\n\r\n" % BASE_PATH.encode()
         )
-        await trio.sleep(0.05)
+        await begun.wait()
         await stream.aclose()
         await ended.wait()
 
@@ -552,7 +553,7 @@ async def test_who_takes_a_large_answer_slowly_gives_its_place_to_who_waits(
         for stream in silent:
             await stream.send_all(words.encode())
             await stream.receive_some(1)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             came = await it.get(f"/tasks/{task}/output", raw)
         assert (came.status, came.body == large) == (200, True)
         assert came.headers["content-length"] == str(len(large))
@@ -580,6 +581,6 @@ async def test_few_large_answers_are_in_memory_at_once_and_places_come_back(
         assert (busy.status, busy.value["detail"].endswith("something large")) == (503, True)
         for stream in silent:
             await stream.aclose()
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while (await it.get(f"/tasks/{task}/output", token)).status != 200:
                 await trio.lowlevel.checkpoint()
