@@ -84,7 +84,7 @@ async def said(port: int, data: bytes) -> bytes:
 
 
 QUICK = ServerLimits(
-    head_s=0.2, body_grace_s=0.2, piece_s=0.3, body_bytes_a_second=1_000_000, handshake_s=0.2
+    head_s=0.7, body_grace_s=0.7, piece_s=0.7, body_bytes_a_second=1_000_000, handshake_s=30.0
 )
 
 

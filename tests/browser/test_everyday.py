@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.mesh, pytest.mark.net, pytest.mar
 
 MARKUP = "<img src=x onerror=\"document.title='taken'\"><b>bold</b>"
 LONG_NAME = "a" + "very-long-name-without-an-end"[:29] * 2 + "abcd"
-TOKEN_MS = 12_000
+TOKEN_MS = 20_000
 
 
 @pytest.fixture(scope="module")

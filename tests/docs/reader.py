@@ -27,6 +27,8 @@ BLOCK = re.compile(
 )
 # Said once in a checkout; the targets are run by what every change must pass.
 OF_THE_CHECKOUT = re.compile(r"^(?:make [a-z][a-z-]*|\. \.venv/bin/activate)", re.MULTILINE)
+# What finds a device well once the nodes have found each other and the disk has time for it.
+UNTIL_WELL = re.compile(r"^(ambientctl (?:--data-dir \S+ )?doctor)$", re.MULTILINE)
 UNTIL_INTERRUPTED = re.compile(r"^(ambientctl .*?) +#.*Ctrl-C.*$", re.MULTILINE)
 # It goes on until it is interrupted (124, says `timeout`), and has shown something by then.
 INTERRUPTED = r"code=0; timeout -s INT 5 \1 > shown || code=$?; test $code = 124; test -s shown"
@@ -117,6 +119,7 @@ class Reader:
     def type(self, text: str) -> tuple[str, str]:
         """Type some lines; give what they printed, and what went wrong."""
         typed = OF_THE_CHECKOUT.sub(":", text)
+        typed = UNTIL_WELL.sub(r"until \1; do sleep 1; done", typed)
         typed = UNTIL_INTERRUPTED.sub(INTERRUPTED, typed)
         typed = typed.replace("cluster create", f"cluster create --base-port {own_port()}")
         newcomer = f"ambientctl join --listen 0.0.0.0:{fresh_port()}"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.api.cluster import ClusterPlan
+from ambientd.api.cluster import ClusterPlan, JoinPlan, join_cluster
+from ambientd.api.invitation import read_token
 from ambientd.api.operations import (
     CLUSTER_INVITE,
     NODES,
@@ -144,7 +145,11 @@ def test_a_token_that_expires_before_the_daemon_starts_is_told(
     mesh: Cluster, tmp_path: Path
 ) -> None:
     answer = mesh.daemons[0].ask(CLUSTER_INVITE, Invite(expires_in_ms=3_000))
-    late = write_folder(tmp_path / "late", answer.token, "late")
+    # As in time: a command of its own may begin too late where there is much to do.
+    in_time = JoinPlan(now_ms=answer.expires_ms - 1, name="late")
+    join_cluster(tmp_path / "late", read_token(answer.token), answer.token, in_time)
+    late = Daemon(tmp_path / "late")
+    late.move()
     mesh.until(
         lambda: mesh.daemons[0].ask(PING, Ping()).now_ms > answer.expires_ms,
         "the token has expired",

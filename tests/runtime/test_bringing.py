@@ -267,8 +267,9 @@ async def test_a_liar_that_gives_a_chunk_now_and_then_keeps_nobody_waiting(
 
 
 async def test_liars_that_take_all_turns_do_not_keep_who_is_right_from_being_heard(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bringing, "STALL_S", 0.5)  # much more than what is right takes
     forge = forger()
 
     async def dribbles(question: bytes, honest: Callable[[], Awaitable[bytes]]) -> bytes | None:
