@@ -31,7 +31,7 @@ batch = 8
 rate = 0.25
 invite_s = 60
 train_s = 30
-step_s = 10
+step_s = 20
 """
 
 

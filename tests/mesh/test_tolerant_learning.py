@@ -33,8 +33,8 @@ passes = 4
 batch = 8
 rate = 0.1
 invite_s = 60
-train_s = 15
-step_s = 5
+train_s = 30
+step_s = 15
 """
 POISON = """
 from ambientd.adapters.learning import {engine} as networks

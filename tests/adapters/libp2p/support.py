@@ -39,8 +39,8 @@ QUICK = TransportOptions(
     topics=frozenset({TOPIC}),
     heartbeat_s=0.2,
     idle_limit_s=4.0,
-    link_deadline_s=1.0,
-    join_deadline_s=2.0,
+    link_deadline_s=4.0,
+    join_deadline_s=8.0,
 )
 
 

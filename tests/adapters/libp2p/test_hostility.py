@@ -358,7 +358,7 @@ async def test_join_requests_are_bounded_in_size_and_in_rate() -> None:
 
 async def test_strangers_hold_no_more_than_their_share_of_connections() -> None:
     async with (
-        victim(allowed=(FRIEND,), strangers_max=1, join_deadline_s=1.0) as target,
+        victim(allowed=(FRIEND,), strangers_max=1, join_deadline_s=4.0) as target,
         friend_of(target) as friend,
         raw_host(STRANGER) as first,
         raw_host(2) as second,
