@@ -332,7 +332,8 @@ async def test_what_is_under_way_is_not_begun_again(tmp_path: Path) -> None:
     node = Node(tmp_path, bank)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(node.ask)
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        while not bank.waits.statistics().tasks_waiting:
+            await trio.sleep(0.005)
         with pytest.raises(OperationError, match="under way") as refused:
             await node.ask()
         assert refused.value.code == "under_way"
