@@ -158,6 +158,7 @@ class TrioHost(Resident):
                 StoredBlocks(writer),
                 self._dice,
                 found.kept,
+                found.marks,
             )
             if Vice.SILENT in self.vices:
                 node._cores.disputer = SilentParty(self.signer)

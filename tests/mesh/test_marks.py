@@ -46,7 +46,7 @@ def trio(tmp_path: Path) -> Iterator[Cluster]:
 def holds(daemon: Daemon, state: object) -> bool:
     """Tell whether a daemon has a blob on its disk."""
     name = str(state)
-    return (daemon.data_dir / "blobs" / name[:2] / name[2:]).is_file()
+    return (daemon.data_dir / "handed-states" / name[:2] / name[2:]).is_file()
 
 
 def check_end(mesh: Cluster, submitter: Daemon, task: str, maker: str) -> tuple[Mark, ...]:

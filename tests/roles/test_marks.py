@@ -4,13 +4,25 @@ from msgspec.structs import replace
 
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import mark_hash, verify_mark
-from ambientd.ledger.events import StateMarked
-from ambientd.model.base import Digest
+from ambientd.ledger.events import StateMarked, TaskClosed
+from ambientd.model.base import Digest, TaskId
 from ambientd.model.dispute import KnownState, TracePoint
-from ambientd.model.effect import Execute, FetchBlob, LeaveOff, Propose, RoleEffect
+from ambientd.model.effect import (
+    Abandon,
+    DropStates,
+    Execute,
+    FetchState,
+    KeepStates,
+    LeaveOff,
+    PersistMark,
+    Propose,
+    RoleEffect,
+)
 from ambientd.model.mark import FROM_BEGINNING, GoneOn, Mark
 from ambientd.model.offer import Closed, Wish
+from ambientd.model.receipt import Receipt
 from ambientd.model.record import Marked
+from ambientd.model.task import TaskState
 from ambientd.node.event import StateReached
 from ambientd.roles.keeper import KEEPERS, Keeper, keepers_of
 from ambientd.roles.worker import Worker
@@ -23,7 +35,8 @@ ZEROS = Digest(bytes(32))
 
 
 def seen(gas: int) -> KnownState:
-    return KnownState(TracePoint(gas, sha256(b"root %d" % gas)), Digest(sha256(b"state")), 1000)
+    name = Digest(sha256(b"state %d" % gas))
+    return KnownState(TracePoint(gas, sha256(b"root %d" % gas)), name, 1000)
 
 
 class Stage:
@@ -37,23 +50,51 @@ class Stage:
     def take(self) -> None:
         """Let the slot's present worker take it up."""
         self.number = number_of(self.cluster, self.task)
-        self.worker = Worker(self.cluster.signer(self.number), b"nonce secret")
+        self.start()
+
+    def start(self, *said: Mark) -> list[RoleEffect]:
+        """Start the worker anew with what its store has; give what it does beside executing."""
+        self.worker = Worker(self.cluster.signer(self.number), b"nonce secret", said)
         self.place = place(self.cluster, self.task, 0)
-        (execute,) = self.worker.resume(self.cluster.state, NOW)
+        *others, execute = self.worker.resume(self.cluster.state, NOW)
         assert isinstance(execute, Execute)
         self.execute = execute
+        return others
 
-    def reach(self, reached: StateReached) -> Mark | None:
-        """Tell the worker of a state; give its mark once the log has it."""
+    def say(self, reached: StateReached) -> Mark | None:
+        """Tell the worker of a state; give the mark that it says, which is kept before."""
         effects = self.worker.on_state(self.place, reached, self.cluster.state)
         if not effects:
             return None
-        (said,) = effects
+        kept, said = effects
         assert isinstance(said, Propose)
         assert isinstance(said.body, Marked)
+        assert kept == PersistMark(self.task, 0, said.body.mark)
         assert verify_mark(said.body.mark, self.cluster.id)
-        self.cluster.block((self.number, said.body))
         return said.body.mark
+
+    def reach(self, reached: StateReached) -> Mark | None:
+        """Tell the worker of a state; give its mark once the log has it."""
+        mark = self.say(reached)
+        if mark is not None:
+            self.bring(mark)
+        return mark
+
+    def bring(self, mark: Mark) -> list[RoleEffect]:
+        """Bring a mark into the log, and tell the worker; give what it does."""
+        self.cluster.block((self.number, Marked(mark=mark)))
+        told = StateMarked(self.task, mark)
+        return self.worker.on_ledger(told, self.cluster.state, NOW)
+
+    def answer(self, *, went_on: bool) -> Receipt:
+        """Give what the worker signs of an execution that has ended."""
+        told = report()
+        object.__setattr__(told, "went_on", went_on)
+        self.worker.on_report(self.place, told, ZEROS)
+        self.worker.seal(NOW)
+        (work,) = self.worker._works.values()
+        assert work.receipt is not None
+        return work.receipt.receipt
 
 
 def test_who_has_the_slot_next_goes_on_from_the_mark_and_names_it() -> None:
@@ -76,13 +117,7 @@ def test_who_could_not_have_the_state_says_that_all_is_its_own() -> None:
         first = stage.reach(StateReached(stage.place, seen(1_000_000)))
         hand_back(stage.cluster, stage.task)
         stage.take()
-        told = report()
-        object.__setattr__(told, "went_on", went_on)
-        stage.worker.on_report(stage.place, told, ZEROS)
-        stage.worker.seal(NOW)
-        (work,) = stage.worker._works.values()
-        assert work.receipt is not None
-        receipt = work.receipt.receipt
+        receipt = stage.answer(went_on=went_on)
         assert receipt.marks == ((first,) if went_on else ())
         assert isinstance(receipt.started_ms, GoneOn) is went_on
 
@@ -134,8 +169,126 @@ def test_two_members_but_the_maker_fetch_a_marked_state_from_it() -> None:
     assert {cluster.node(number) for number in keepers} == set(keepers_of(mark, cluster.state))
     assert len(keepers) == KEEPERS
     assert stage.number not in keepers
-    fetch = FetchBlob(mark.state, mark.state_size_bytes, (mark.worker,))
-    assert asked[keepers[0]] == [fetch]
+    for one, other in (keepers, reversed(keepers)):
+        holders = (mark.worker, cluster.node(other))
+        assert asked[one] == [FetchState(mark.state, mark.state_size_bytes, holders)]
+
+
+def test_a_member_that_starts_again_asks_for_what_is_its_to_keep_and_gives_the_rest_back() -> None:
+    stage = Stage()
+    first = stage.reach(StateReached(stage.place, seen(1_000_000)))
+    last = stage.reach(StateReached(stage.place, seen(2_000_000)))
+    assert first is not None
+    assert last is not None
+    state = stage.cluster.state
+    own, other = keepers_of(last, state)
+    held = KeepStates(frozenset({last.state}))
+    fetch = FetchState(last.state, last.state_size_bytes, (last.worker, other))
+    assert Keeper(own).resume(state, ()) == [held, fetch]
+    assert Keeper(last.worker).resume(state, (last,)) == [held]
+    said = replace(last, state=Digest(sha256(b"on its way")))
+    both = KeepStates(frozenset({last.state, said.state}))
+    assert Keeper(last.worker).resume(state, (said,)) == [both]
+
+
+def test_a_state_goes_when_a_newer_mark_is_in_the_log_and_the_last_one_with_its_task() -> None:
+    stage = Stage()
+    keeper = Keeper(stage.cluster.node(stage.number))
+    marks = []
+    for gas in (1_000_000, 2_000_000):
+        reached = StateReached(stage.place, seen(gas))
+        said = stage.worker.on_state(stage.place, reached, stage.cluster.state)
+        assert keeper.on_state(seen(gas).state, said) == []
+        marks += [each.body.mark for each in said if isinstance(each, Propose)]  # type: ignore[union-attr]
+    first, second = marks
+
+    def told(mark: Mark) -> list[RoleEffect]:
+        return keeper.on_ledger(StateMarked(stage.task, mark), stage.cluster.state)
+
+    assert told(first) == [], "the second is on its way"
+    assert told(second) == [DropStates((first.state,))]
+    closed = TaskClosed(stage.task, TaskState.FINAL)
+    assert keeper.on_ledger(closed, stage.cluster.state) == [DropStates((second.state,))]
+    assert keeper.on_ledger(closed, stage.cluster.state) == []
+
+
+def test_a_state_that_is_not_marked_is_not_kept_and_one_that_two_tasks_name_stays_for_both() -> (
+    None
+):
+    stage = Stage()
+    keeper = Keeper(stage.cluster.node(stage.number))
+    name = seen(5).state
+    assert keeper.on_state(name, []) == [DropStates((name,))]
+    mark = mark_of(stage.cluster, stage.task, 5)
+    other = replace(mark, task=TaskId(bytes(32)))
+    for each in (mark, other):
+        keeper.on_ledger(StateMarked(each.task, each), stage.cluster.state)
+    ended = (TaskClosed(each.task, TaskState.FINAL) for each in (mark, other))
+    effects = [keeper.on_ledger(event, stage.cluster.state) for event in ended]
+    assert effects == [[], [DropStates((mark.state,))]]
+
+
+def test_who_stops_between_a_mark_from_the_beginning_and_the_log_stands_by_it() -> None:
+    """Else it goes on from the older chain, and the mark that comes then takes that from it."""
+    stage = Stage()
+    first = stage.reach(StateReached(stage.place, seen(1_000_000)))
+    hand_back(stage.cluster, stage.task)
+    stage.take()
+    assert stage.execute.marks == (first,), "its state could not be had in time"
+    anew = stage.say(StateReached(stage.place, seen(500_000)))
+    assert anew is not None
+    assert stage.start(anew) == [Propose(Marked(mark=anew))]
+    assert stage.execute.marks == (anew,)
+    assert stage.bring(anew) == []
+    receipt = stage.answer(went_on=True)
+    assert receipt.marks == ()
+    assert stage.cluster.state.marks(stage.task).before(receipt.attempt) == ()
+
+
+def test_who_stops_between_a_mark_that_follows_one_and_the_log_repeats_nothing() -> None:
+    stage = Stage()
+    first = stage.reach(StateReached(stage.place, seen(1_000_000)))
+    hand_back(stage.cluster, stage.task)
+    stage.take()
+    own = stage.say(StateReached(stage.place, seen(2_000_000), went_on=True))
+    assert own is not None
+    assert stage.start(own) == [Propose(Marked(mark=own))]
+    assert stage.execute.marks == (first, own)
+    assert stage.bring(own) == []
+    assert stage.start(own) == [], "the log has it"
+    assert stage.execute.marks == (first, own)
+    assert stage.answer(went_on=True).marks == (first,)
+
+
+def test_who_has_lost_its_store_goes_on_from_its_own_mark_when_it_sees_that_in_the_log() -> None:
+    for is_done in (False, True):
+        stage = Stage()
+        stage.reach(StateReached(stage.place, seen(1_000_000)))
+        hand_back(stage.cluster, stage.task)
+        stage.take()
+        anew = stage.say(StateReached(stage.place, seen(500_000)))
+        assert anew is not None
+        assert stage.start() == []
+        if is_done:
+            assert stage.answer(went_on=True).marks != ()
+        effects = stage.bring(anew)
+        assert [type(each) for each in effects] == [Execute] if is_done else [Abandon, Execute]
+        again = effects[-1]
+        assert isinstance(again, Execute)
+        assert again.marks == (anew,)
+        assert stage.answer(went_on=True).marks == ()
+
+
+def test_a_mark_is_forgotten_when_its_slot_is_out_of_hand() -> None:
+    stage = Stage()
+    own = stage.reach(StateReached(stage.place, seen(1_000_000)))
+    assert own is not None
+    assert stage.worker.said == (own,)
+    number = stage.number
+    hand_back(stage.cluster, stage.task)
+    late = Worker(stage.cluster.signer(number), b"nonce secret", (own,))
+    assert late.resume(stage.cluster.state, NOW) == [PersistMark(stage.task, 0, None)]
+    assert late.said == ()
 
 
 def test_whose_mark_from_the_beginning_is_said_goes_on_from_no_other_s_any_more() -> None:
@@ -150,7 +303,8 @@ def test_whose_mark_from_the_beginning_is_said_goes_on_from_no_other_s_any_more(
     assert stage.cluster.state.marks(stage.task).before(1) == ()
     (again,) = stage.worker.on_wish(Wish())
     assert isinstance(again, Execute)
-    assert again.marks == ()
+    assert again.marks == stage.worker.said, "its own word"
+    assert stage.answer(went_on=True).marks == ()
 
 
 def test_nobody_marks_or_keeps_a_state_that_is_large_for_the_gas_of_its_task() -> None:

@@ -52,6 +52,5 @@ def node_on(store: MemoryStore, writer: StoreWriter, genesis: Genesis, seed: byt
     back = recover(store, genesis)
     options = NodeOptions(genesis=genesis, seed=seed)
     blocks = StoredBlocks(writer)
-    return build_node(
-        options, back.ledger, back.log, back.telemetry_epoch, blocks, random.Random(1), back.kept
-    )
+    epoch, rng = back.telemetry_epoch, random.Random(1)
+    return build_node(options, back.ledger, back.log, epoch, blocks, rng, back.kept, back.marks)

@@ -54,12 +54,15 @@ class BlobFiles:
         memory_bytes: int = MEMORY_BYTES,
         block_bytes: int = BLOCK_BYTES,
         place: BlobPlace | None = None,
+        makes_way: bool = True,
     ) -> None:
         """Open or create the folder; drafts that a crash left are removed.
 
-        Whole blobs lie in it, too, unless another place is given.
+        Whole blobs lie in it, too, unless another place is given. Where none makes way for a
+        newer one, a full quota takes nothing more until something is deleted.
         """
         self.root = root
+        self._makes_way = makes_way
         self._blob_bytes_max = blob_bytes_max
         self._quota_bytes = quota_bytes
         self._memory_bytes_max = memory_bytes
@@ -204,7 +207,7 @@ class BlobFiles:
                     self._used_bytes -= freed
                     continue
                 oldest = next((each for each in self._sizes if each not in self._held), None)
-                if oldest is None:
+                if oldest is None or not self._makes_way:
                     break
                 self._forget(oldest)
             if self._used_bytes + size_bytes > self._quota_bytes:
@@ -463,6 +466,11 @@ class BlobFiles:
                 self._sizes.move_to_end(name)
                 self._used_since.add(name)
             return size_bytes
+
+    def names(self) -> list[bytes]:
+        """Give the names of all blobs that are kept."""
+        with self._lock:
+            return list(self._sizes)
 
     def delete(self, name: bytes) -> None:
         """Forget a blob; forgetting an unknown one is no error."""

@@ -327,6 +327,17 @@ class LimitOptions(Options, frozen=True):
         int,
         Meta(ge=64 * MIB, le=2**50, description="Disk for modules, inputs and outputs, in bytes."),
     ] = 4 * GIB
+    handed_states_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**50,
+            description=(
+                "Disk for states of long tasks that others may go on from, in bytes; "
+                "with 0 none are marked, kept or gone on from here."
+            ),
+        ),
+    ] = GIB
     tasks_pending_max: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Unfinished tasks this node submits at once.")
     ] = 10_000

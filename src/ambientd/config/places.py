@@ -81,6 +81,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.data_dir / "states"
 
     @property
+    def handed_states(self) -> Path:
+        """Give the folder of states that go from worker to worker."""
+        return self.data_dir / "handed-states"
+
+    @property
     def consents(self) -> Path:
         """Give which of this device's data its owner lets each study use."""
         return self.data_dir / "learning.json"

@@ -49,13 +49,15 @@ from ambientd.model.execution import PAGE_BYTES, EngineCode, ExecutionLimits
 from ambientd.node.build import NodeOptions, build_node, signer_of
 from ambientd.node.compaction import LogOptions
 from ambientd.node.core import Node
+from ambientd.ports.probe import EnergyMeter
 from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
 from ambientd.rules.executions import memory_need_bytes
 from ambientd.runtime.blobs import Blobs, SealedBlobs, blobs_over
-from ambientd.runtime.execution import executor_of
+from ambientd.runtime.execution import Executor, executor_of
 from ambientd.runtime.finding import Introductions
+from ambientd.runtime.handed_states import HandedStates, Shelves
 from ambientd.runtime.joining import Joining, ask_to_join
 from ambientd.runtime.learning import ExecuteTask, LearningHost
 from ambientd.runtime.news import News
@@ -245,7 +247,16 @@ def _build_node(
     )
     blocks = StoredBlocks(writer)
     epoch = recovered.last_telemetry_epoch(now_ms)
-    return build_node(options, recovered.ledger, recovered.log, epoch, blocks, rng, recovered.kept)
+    return build_node(
+        options,
+        recovered.ledger,
+        recovered.log,
+        epoch,
+        blocks,
+        rng,
+        recovered.kept,
+        recovered.marks,
+    )
 
 
 def _trusted_epoch(text: str) -> TrustedEpoch | None:
@@ -328,6 +339,34 @@ def _open_files(identity: Identity) -> BlobFiles:
     return open_blobs(folder, config.store.blobs, identity.node, config.limits.blob_store_bytes_max)
 
 
+def _open_handed(identity: Identity) -> BlobFiles | None:
+    """Open where states for others lie; None where the owner has no room for any."""
+    quota_bytes = identity.config.limits.handed_states_bytes_max
+    if not quota_bytes:
+        return None
+    folder = identity.places.handed_states
+    return BlobFiles(folder, quota_bytes=quota_bytes, memory_bytes=0, makes_way=False)
+
+
+def _handed_states(
+    files: BlobFiles | None, transport: Transport, sealed: SealedBlobs
+) -> HandedStates | None:
+    return None if files is None else HandedStates(files, blobs_over(transport, files, sealed))
+
+
+def _executor(
+    identity: Identity,
+    recovered: Recovered,
+    pool: WorkerPool,
+    blobs: Blobs,
+    meter: EnergyMeter,
+    handed: HandedStates | None,
+) -> Executor:
+    tools = open_proof_tools(identity.config.proving, identity.places.data_dir)
+    states = StateFiles(identity.places.states).open(recovered.ledger.open_tasks())
+    return executor_of(identity.config, pool, blobs, meter, tools, states, handed)
+
+
 def _journal(identity: Identity) -> TelemetryJournal | None:
     bytes_max = identity.config.telemetry.journal_bytes_max
     if not bytes_max:
@@ -382,8 +421,9 @@ async def run_daemon(data_dir: Path, passphrase: str = "", stand_by: StandBy = b
         rng = random.Random(draw_secret(32))  # noqa: S311 - jitter and back-off, no secrets
         node = _build_node(identity, recovered, writer, rng, vote=vote, now_ms=now())
         pump = Pump(node, now, writer)
-        files, finding = _open_files(identity), Finding(identity, rng)
-        sealed = SealedBlobs(files)
+        files, handed_files = _open_files(identity), _open_handed(identity)
+        given, finding = Shelves(files, handed_files), Finding(identity, rng)
+        sealed = SealedBlobs(given)
         transport = await stack.enter_async_context(
             open_transport(
                 _transport_options(identity),
@@ -392,7 +432,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "", stand_by: StandBy = b
                 serve_blob=sealed.serve,
                 serve_join=Joining(pump, recovered.ledger, now).serve,
                 rng=rng,
-                serve_piece=ChunkServer(files, sealed, now).serve,
+                serve_piece=ChunkServer(given, sealed, now).serve,
                 further=finding.register,
             )
         )
@@ -401,9 +441,8 @@ async def run_daemon(data_dir: Path, passphrase: str = "", stand_by: StandBy = b
         bitcoin = await _bitcoin(identity, passphrase, recovered.ledger, pump, news, now)
         sensors = device_sensors(data_dir, config, SystemClock())
         blobs = blobs_over(transport, files, sealed)
-        tools = open_proof_tools(config.proving, data_dir)
-        states = StateFiles(identity.places.states).open(recovered.ledger.open_tasks())
-        executor = executor_of(config, pool, blobs, sensors.meter, tools, states)
+        handed = _handed_states(handed_files, transport, sealed)
+        executor = _executor(identity, recovered, pool, blobs, sensors.meter, handed)
         parts = Parts(
             node=node,
             pump=pump,

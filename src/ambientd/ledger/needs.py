@@ -39,7 +39,6 @@ def need_of(state: LedgerState, task: TaskId, entry: TaskEntry) -> Need:
             *(entry.spec.module, entry.spec.input),
             *_lesson_parts(state, entry.seed_task or task),
             *_disputed_states(state, task),
-            *(mark.state for mark in state.marks(task).chain),
         ),
         outputs=(*settled, *opened, *proofs),
         ended_ms=None if is_needed else entry.ended_ms,

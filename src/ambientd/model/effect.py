@@ -199,6 +199,38 @@ class FetchBlob:
 
 
 @dataclass(frozen=True, slots=True)
+class PersistMark:
+    """Keep a mark of this node before it is said; None when its slot is out of its hands."""
+
+    task: TaskId
+    slot: int
+    mark: Mark | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchState:
+    """Bring a marked state here for others, as soon as one of its holders is up."""
+
+    digest: Digest
+    size_bytes: int
+    holders: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DropStates:
+    """Give back the room of states that nobody will go on from."""
+
+    digests: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepStates:
+    """Of all states that are kept for others, somebody may go on from these alone."""
+
+    digests: frozenset[Digest]
+
+
+@dataclass(frozen=True, slots=True)
 class SendParcel:
     """Send a small blob of a task to who needs it next, before it asks."""
 
@@ -270,6 +302,10 @@ RoleEffect: TypeAlias = (
     | Abandon
     | LeaveOff
     | FetchBlob
+    | PersistMark
+    | FetchState
+    | DropStates
+    | KeepStates
     | SendParcel
     | TakeParcel
     | AnchorRoot

@@ -19,6 +19,7 @@ from ambientd.ledger.state import LedgerState
 from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
+from ambientd.model.mark import Mark
 from ambientd.node.compaction import Compactor, LogKept, LogOptions
 from ambientd.node.core import Node
 from ambientd.node.cores import Cores
@@ -102,6 +103,7 @@ def build_node(
     blocks: EpochSource,
     rng: Random,
     kept: LogKept,
+    marks: tuple[Mark, ...] = (),
 ) -> Node:
     """Give the node in the state that it had on disk."""
     genesis = options.genesis
@@ -135,7 +137,7 @@ def build_node(
     cores = Cores(
         log=log,
         ledger=ledger,
-        worker=Worker(signer, tagged("ambient/nonce-secret/1", options.seed)),
+        worker=Worker(signer, tagged("ambient/nonce-secret/1", options.seed), marks),
         coordinator=Coordinator(own_id),
         disputer=Disputer(signer),
         referee=Referee(signer),

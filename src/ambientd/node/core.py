@@ -248,9 +248,8 @@ class Node:
         self._cores.reporter.hasten()
 
     def _on_started(self) -> None:
-        cores = self._cores
         self._let_in()
-        self._log(log_events.Started(awaited_ms(cores.ledger)))
+        self._log(log_events.Started(awaited_ms(self._cores.ledger)))
         self._resume()
 
     def _let_in(self) -> None:
@@ -266,6 +265,7 @@ class Node:
         self._roles(cores.referee.resume(cores.ledger))
         self._roles(cores.proving.resume(cores.ledger))
         self._roles(cores.learning.resume(cores.ledger))
+        self._roles(cores.keeper.resume(cores.ledger, cores.worker.said))
         cores.anchor_watch.resume()
 
     def _on_frame(self, event: node_events.FrameReceived) -> None:

@@ -17,11 +17,15 @@ from ambientd.model.effect import (
     AnchorRoot,
     CheckProof,
     CheckStep,
+    DropStates,
     Execute,
     FetchBlob,
+    FetchState,
     HearAnchor,
+    KeepStates,
     LeaveAnchors,
     LeaveOff,
+    PersistMark,
     ProveStep,
     SeatAnchors,
     SegmentWanted,
@@ -131,7 +135,12 @@ class RecordDropped(msgspec.Struct, frozen=True):
 
 
 Persist: TypeAlias = (
-    PersistBlock | PersistSafety | PersistLedger | PersistSnapshot | PersistTelemetryEpoch
+    PersistBlock
+    | PersistSafety
+    | PersistLedger
+    | PersistSnapshot
+    | PersistTelemetryEpoch
+    | PersistMark
 )
 NodeEffect: TypeAlias = (
     Persist
@@ -154,6 +163,9 @@ NodeEffect: TypeAlias = (
     | Abandon
     | LeaveOff
     | FetchBlob
+    | FetchState
+    | DropStates
+    | KeepStates
     | SendParcel
     | TakeParcel
     | AnchorRoot

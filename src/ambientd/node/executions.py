@@ -35,7 +35,10 @@ def on_execution(event: Ended, cores: Cores, now: int) -> list[RoleEffect]:
     """Tell the part that asked for it."""
     match event:
         case StateReached(assignment=place):
-            return cores.worker.on_state(place, event, cores.ledger)
+            said = cores.worker.on_state(place, event, cores.ledger)
+            if event.reached is None:
+                return said
+            return [*said, *cores.keeper.on_state(event.reached.state, said)]
         case TraceMade(assignment=place, points=points, start=start):
             return cores.disputer.on_trace(place, points, start, now)
         case SegmentMade(assignment=place, end=end):

@@ -8,6 +8,7 @@ EXECUTING -> LEAVING -> UNWANTED, with a last mark, where states may be handed o
 An answer travels to the coordinator; when it stays out of the log, the worker proposes it itself.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol
@@ -22,6 +23,7 @@ from ambientd.ledger.events import (
     SlotAssigned,
     SlotReleased,
     SlotRevealed,
+    StateMarked,
     TaskClosed,
     TaskCommitted,
 )
@@ -36,6 +38,7 @@ from ambientd.model.effect import (
     Execute,
     ExecutionReport,
     LeaveOff,
+    PersistMark,
     Propose,
     Purpose,
     RoleEffect,
@@ -128,7 +131,9 @@ class Work:
 class Worker:
     """One node's slots."""
 
-    def __init__(self, signer: Signer, nonce_secret: bytes) -> None:
+    def __init__(self, signer: Signer, nonce_secret: bytes, said: Iterable[Mark] = ()) -> None:
+        """Begin with the marks of this node that its store has: they may be in the log, or not."""
+        self._said = {(mark.task, mark.slot): mark for mark in said}
         self._signer = signer
         self._id = NodeId(signer.public_key)
         self._nonce_secret = nonce_secret
@@ -146,6 +151,11 @@ class Worker:
     def tasks(self) -> frozenset[TaskId]:
         """Give the tasks of the slots in hand."""
         return frozenset(task for task, _ in self._works)
+
+    @property
+    def said(self) -> tuple[Mark, ...]:
+        """Give this node's last mark of each slot in hand, whether the log has it or not."""
+        return tuple(self._said.values())
 
     @property
     def next_deadline(self) -> int | None:
@@ -202,6 +212,7 @@ class Worker:
         attempts = {key: slot.attempt for key, (slot, _) in owed.items()}
         works = self._works.items()
         effects = self._drop([k for k, work in works if attempts.get(k) != work.assignment.attempt])
+        effects += self._unsay([k for k, m in self._said.items() if attempts.get(k) != m.attempt])
         for (task, number), (slot, entry) in owed.items():
             if (task, number) not in self._works:
                 effects += self._begin(task, slot, entry, state, now)
@@ -221,6 +232,9 @@ class Worker:
             case SlotReleased(task=task, slot=slot, worker=worker):
                 if worker == self._id:
                     return self._drop([(task, slot)])
+            case StateMarked(mark=mark):
+                if mark.worker == self._id:
+                    return self._stand_on(mark)
             case SlotRevealed(task=task, slot=slot, worker=worker):
                 if worker == self._id and state.proof(task) is not None:
                     self._rest(task, slot)
@@ -284,12 +298,9 @@ class Worker:
             return []
         if not is_worth_keeping(seen.state_size_bytes, work.spec):
             return []
-        is_gone_on = reached.went_on and bool(work.marks)
-        if not reached.went_on:
-            # In the log this mark takes all others' place: no answer of this attempt may name them.
-            work = self._works[place.task, place.slot]
-            self._works[place.task, place.slot] = replace(work, marks=(), start=())
-        follows = mark_hash(work.marks[-1]) if is_gone_on else FROM_BEGINNING
+        # In the log a mark that follows none takes all others' place: no answer may name them then.
+        marks = work.marks if reached.went_on else ()
+        follows = mark_hash(marks[-1]) if marks else FROM_BEGINNING
         unsigned = Mark(
             task=place.task,
             slot=place.slot,
@@ -301,7 +312,11 @@ class Worker:
             follows=follows,
             signature=b"",
         )
-        return [Propose(Marked(mark=sign_mark(self._signer, unsigned)))]
+        mark = sign_mark(self._signer, unsigned)
+        work = self._works[place.task, place.slot]
+        self._works[place.task, place.slot] = replace(work, marks=marks, start=(*marks, mark))
+        self._said[place.task, place.slot] = mark
+        return [PersistMark(place.task, place.slot, mark), Propose(Marked(mark=mark))]
 
     def seal(self, now: int) -> list[RoleEffect]:
         """Sign what was reported, all at once, and send the seals."""
@@ -364,10 +379,35 @@ class Worker:
         work = replace(work, marks=known.before(slot.attempt), start=known.before(slot.attempt + 1))
         if entry.spec.proof is not None:
             work = replace(work, own_image=own_image(state, entry.spec.module))
+        said = self._said.get((task, slot.slot))
+        again: list[RoleEffect] = []
+        if said is not None and said.attempt == slot.attempt and not _has(known.chain, said):
+            # Said before a start; it may come into the log at any time, and shall.
+            stands_on = () if said.follows == FROM_BEGINNING else work.marks
+            work = replace(work, marks=stands_on, start=(*stands_on, said))
+            again = [] if in_log else [Propose(Marked(mark=said))]
         self._works[task, slot.slot] = work
         if work.phase is Phase.UNWANTED:
+            return again
+        return [*again, _execute(work)]
+
+    def _stand_on(self, mark: Mark) -> list[RoleEffect]:
+        """Go on from an own mark that this node had forgotten, if no answer may stand on others."""
+        work = self._works.get((mark.task, mark.slot))
+        if work is None or work.assignment.attempt != mark.attempt or not work.marks:
             return []
-        return [_execute(work)]
+        if mark.follows != FROM_BEGINNING:
+            return []
+        self._unsigned = [
+            each for each in self._unsigned if (each.task, each.slot) != (mark.task, mark.slot)
+        ]
+        phase = Phase.UNWANTED if work.phase in {Phase.LEAVING, Phase.UNWANTED} else Phase.EXECUTING
+        anew = replace(work, phase=phase, marks=(), start=(mark,), receipt=None, commit=None)
+        self._works[mark.task, mark.slot] = anew
+        effects: list[RoleEffect] = []
+        if work.phase in UNDER_WAY:
+            effects.append(Abandon(work.assignment))
+        return [*effects, _execute(anew)] if phase is Phase.EXECUTING else effects
 
     def _want_open(self, task: TaskId) -> None:
         for key, work in self._works.items():
@@ -401,7 +441,14 @@ class Worker:
 
     def _drop(self, keys: list[tuple[TaskId, int]]) -> list[RoleEffect]:
         dropped = [self._works.pop(key) for key in keys if key in self._works]
-        return [Abandon(work.assignment) for work in dropped if work.phase in UNDER_WAY]
+        effects = self._unsay([key for key in keys if key in self._said])
+        return effects + [Abandon(work.assignment) for work in dropped if work.phase in UNDER_WAY]
+
+    def _unsay(self, keys: list[tuple[TaskId, int]]) -> list[RoleEffect]:
+        """Forget marks of slots that are out of this node's hands."""
+        for key in keys:
+            del self._said[key]
+        return [PersistMark(task, slot, None) for task, slot in keys]
 
     def _send_due(self, now: int) -> list[RoleEffect]:
         effects: list[RoleEffect] = []
@@ -437,4 +484,13 @@ class Worker:
 def _execute(work: Work) -> Execute:
     return Execute(
         work.assignment, work.spec, work.holders, work.seed_task, work.start, work.own_image
+    )
+
+
+def _has(chain: tuple[Mark, ...], said: Mark) -> bool:
+    """Tell whether the log has a mark, or a later one of the same attempt."""
+    return any(
+        (mark.attempt, mark.worker) == (said.attempt, said.worker)
+        and mark.point.gas_index >= said.point.gas_index
+        for mark in chain
     )

@@ -36,13 +36,25 @@ SERVED_AT_ONCE = 8
 RequestBlob = Callable[[NodeId, bytes, int], Awaitable[bytes | None]]
 
 
+class GivenFiles(Protocol):
+    """Where lies what peers may have."""
+
+    def get(self, digest: bytes) -> bytes | None:
+        """Give a blob's verified bytes, or None."""
+        ...
+
+    def size_of(self, digest: bytes) -> int | None:
+        """Give how long a blob is that is kept, at once."""
+        ...
+
+
 class SealedBlobs:
     """What peers may not have yet: an answer that is sealed is not handed to who asks for it.
 
     Without this, a lazy worker could guess outputs and ask an honest one which of them it holds.
     """
 
-    def __init__(self, files: BlobReads) -> None:
+    def __init__(self, files: GivenFiles) -> None:
         self._files = files
         self._sealed: dict[bytes, set[TaskId]] = {}
         self.reading = trio.CapacityLimiter(SERVED_AT_ONCE)

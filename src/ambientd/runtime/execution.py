@@ -56,6 +56,7 @@ from ambientd.rules.executions import limits_of, result_of, seed_of
 from ambientd.rules.lessons import joined, lesson_parts
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.cpu_share import CpuSpent
+from ambientd.runtime.handed_states import HandedStates
 from ambientd.runtime.lies import TRUTH, ExecutorLies
 from ambientd.runtime.long_executions import KeptStates, LongExecutions, Marking
 from ambientd.runtime.marking import Markings, Tell
@@ -195,6 +196,7 @@ class Executor:
         proofs: Proofs | None = None,
         long: LongExecutions | None = None,
         steps: Steps | None = None,
+        markings: Markings | None = None,
     ) -> None:
         self._steps = steps
         self._pool = pool
@@ -211,7 +213,7 @@ class Executor:
         self._room = trio.Semaphore(options.at_once_max)
         # One process pauses; what waits for it shall hold up no ordinary execution.
         self._tracing = trio.Lock()
-        self.markings = Markings(blobs)
+        self.markings = markings or Markings()
 
     async def execute(
         self, effect: Execute, clock: Callable[[], int], tell: Tell | None = None
@@ -461,10 +463,12 @@ def executor_of(
     meter: EnergyMeter,
     tools: ProofTools,
     states: KeptStates,
+    handed: HandedStates | None,
 ) -> Executor:
     """Give what executes on this device, and proves where it has a prover."""
     proofs = Proofs(pool, blobs, tools)
     long = LongExecutions(pool.stretching, states, config.execution.state_every_gas)
     steps = Steps(pool, blobs, tools, pool.stepping)
     options = executor_options(config)
-    return Executor(pool, blobs, meter, options, pool.pausing, proofs, long, steps)
+    markings = Markings(handed)
+    return Executor(pool, blobs, meter, options, pool.pausing, proofs, long, steps, markings)

@@ -17,9 +17,12 @@ from ambientd.model.effect import (
     Assignment,
     CheckProof,
     CheckStep,
+    DropStates,
     Execute,
     FetchBlob,
+    FetchState,
     HearAnchor,
+    KeepStates,
     LeaveAnchors,
     LeaveOff,
     ProveStep,
@@ -108,6 +111,7 @@ class Performer:
         self._pump = pump
         self._transport = transport
         self._executor = workshop.executor
+        self._states = workshop.executor.markings.states
         self._learning = workshop.learning
         self._blobs = blobs
         self._news = news
@@ -153,6 +157,8 @@ class Performer:
                 self._nursery.start_soon(self._learn, effect)
             case FetchBlob() | SendParcel() | TakeParcel() | BringUpdate():
                 self._move_blob(effect)
+            case FetchState() | DropStates() | KeepStates():
+                self._hold_states(effect)
             case AnchorRoot() | HearAnchor() | LeaveAnchors() | WatchAnchor() | SeatAnchors():
                 if self._anchors is not None:
                     _hand_on(effect, self._anchors)
@@ -215,6 +221,18 @@ class Performer:
                 known = self._blobs.remembered(digest)
                 if known is not None:  # else whoever misses it fetches it
                     self._send(to, job_frame(ParcelSent(task=task, digest=digest, data=known)))
+
+    def _hold_states(self, effect: FetchState | DropStates | KeepStates) -> None:
+        """Have those states here for others that the log says, and no more."""
+        if self._states is None:
+            return
+        match effect:
+            case FetchState():
+                self._nursery.start_soon(self._states.bring, effect)
+            case DropStates():
+                self._states.drop(effect)
+            case KeepStates():
+                self._states.keep_only(effect)
 
     def _count_fault(self, peer: NodeId, reason: str) -> None:
         """Count a breach; every so many of them, a peer has to stay away for a while."""

@@ -16,7 +16,9 @@ from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.ledger.entries import Entry, Key, decode_key, encode_key
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.versions import KNOWN_VERSION, VERSIONS, StateVersion, Versions
+from ambientd.model.effect import PersistMark
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
+from ambientd.model.mark import Mark
 from ambientd.node.compaction import LogKept, PersistSnapshot
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
 from ambientd.ports.store import Delete, Put, Store, StoreTable, Write, Writer
@@ -26,6 +28,8 @@ SAFETY_KEY = b"safety"
 HEAD_KEY = b"head"
 TELEMETRY_EPOCH_KEY = b"telemetry-epoch"
 """Each key names one row; nothing else is kept under it."""
+MARK_KEYS = b"mark/"
+"""Before a task and a slot: this node's last mark of it, which the log may have or not."""
 END_KEYS = b"epoch-end/"
 """Before an epoch's number: the proof of how it ended."""
 SNAPSHOT_KEYS = b"snapshot/"
@@ -56,6 +60,8 @@ def writes_of(effect: NodeEffect) -> list[Write] | None:
             return [_safety_write(effect)]
         case PersistTelemetryEpoch(epoch=epoch):
             return [Put(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY, encode(epoch))]
+        case PersistMark():
+            return [_mark_write(effect)]
         case PersistLedger():
             return _ledger_writes(effect)
         case PersistSnapshot():
@@ -67,6 +73,13 @@ def writes_of(effect: NodeEffect) -> list[Write] | None:
 def _safety_write(effect: PersistSafety) -> Write:
     row: SafetyRow = (effect.epoch, effect.state)
     return Put(StoreTable.SAFETY, SAFETY_KEY, encode(row))
+
+
+def _mark_write(effect: PersistMark) -> Write:
+    key = MARK_KEYS + effect.task + bytes([effect.slot])
+    if effect.mark is None:
+        return Delete(StoreTable.LOCAL, key)
+    return Put(StoreTable.LOCAL, key, encode(effect.mark))
 
 
 def _ledger_writes(effect: PersistLedger) -> list[Write]:
@@ -142,6 +155,8 @@ class Recovered:
         return max(self.telemetry_epoch, now_ms)
 
     kept: LogKept
+    marks: tuple[Mark, ...] = ()
+    """What this node has said of long executions, which the log may have or not."""
 
 
 def recover(store: Store, genesis: Genesis, versions: Versions = VERSIONS) -> Recovered:
@@ -182,10 +197,10 @@ def _recover(store: Store, genesis: Genesis, versions: Versions) -> Recovered:
         if store.get(StoreTable.COMMITTED, index_key(head.index)) is None:
             msg = f"the committed block {head.index} is missing"
             raise ValueError(msg)
-    kept_log = _kept(store, ledger.applied_index)
+    kept_log, marks = _kept(store, ledger.applied_index), said_marks(store)
     tail = _tail(store, ledger.applied_index)
     if safety_row is None and head is None and not tail:
-        return Recovered(None, ledger, epoch, has_safety=False, kept=kept_log)
+        return Recovered(None, ledger, epoch, has_safety=False, kept=kept_log, marks=marks)
     # What an older epoch's state says of the present one is that nothing was signed in it.
     kept: SafetyRow | None = None if safety_row is None else decode(safety_row, SafetyRow)
     present = ledger.epoch.number
@@ -196,7 +211,9 @@ def _recover(store: Store, genesis: Genesis, versions: Versions) -> Recovered:
         raise ValueError(msg)
     end = None if end_row is None else decode(end_row, EpochEnd)
     restored = Restored(safety=safety, head=head, beacons=beacons, tail=tail, end=end)
-    return Recovered(restored, ledger, epoch, has_safety=kept is not None, kept=kept_log)
+    return Recovered(
+        restored, ledger, epoch, has_safety=kept is not None, kept=kept_log, marks=marks
+    )
 
 
 def _items(rows: Iterable[tuple[bytes, bytes]], form: StateVersion) -> dict[Key, Entry]:
@@ -239,6 +256,12 @@ def snapshots_of(store: Store) -> tuple[Snapshot, ...]:
     """Give the snapshots that are kept, the oldest first."""
     rows = store.scan(StoreTable.LOCAL, snapshot_key(0), snapshot_key(2**53))
     return tuple(decode(value, Snapshot) for _, value in rows)
+
+
+def said_marks(store: Store) -> tuple[Mark, ...]:
+    """Give this node's last mark of each slot that it had in hand."""
+    rows = store.scan(StoreTable.LOCAL, MARK_KEYS, MARK_KEYS + b"\xff" * 34)
+    return tuple(decode(value, Mark) for _, value in rows)
 
 
 def _newest_snapshot(store: Store) -> Snapshot | None:

@@ -19,7 +19,7 @@ from ambientd.model.chunk import (
     OutlineGiven,
     Question,
 )
-from ambientd.ports.blobs import BlobReads, ServedFiles
+from ambientd.ports.blobs import ServedFiles
 from ambientd.runtime.blobs import SealedBlobs
 from ambientd.runtime.outlines import Outlines
 
@@ -29,8 +29,12 @@ HASHED_BYTES_MAX = 2 * LARGE_BYTES_MAX
 HASHED_MS = 60_000
 
 
-class ServedStore(BlobReads, ServedFiles, Protocol):
+class ServedStore(ServedFiles, Protocol):
     """What is asked of where the blobs lie."""
+
+    def size_of(self, digest: bytes) -> int | None:
+        """Give how long a blob is that is kept, at once."""
+        ...
 
 
 class ChunkServer:
