@@ -33,7 +33,7 @@ def receipts() -> dict[str, Any]:
         "a worker that did not open its answer": scenes.withheld(),
         "signed in batches": scenes.batched(),
     }
-    files = [_checked(name, file_of(each, b"n"), each.id) for name, each in made.items()]
+    files = [checked(name, file_of(each, b"n"), each.id) for name, each in made.items()]
     cluster = made["agreed and anchored"]
     good = file_of(cluster, b"n")
     assert good.note is not None
@@ -50,7 +50,7 @@ def receipts() -> dict[str, Any]:
         signer = cluster.signer(70 if "issuer" in changes else 0)
         bent = replace(good, **changes)
         bent = replace(bent, signature=signer.sign("receipt-file", file_payload(bent)))
-        files.append(_checked(name, bent, cluster.id))
+        files.append(checked(name, bent, cluster.id))
     batched = file_of(made["signed in batches"], b"n")
     for name, changes in (
         ("a batch signature under another specification", {"spec": spec(gas_max=9_999_999)}),
@@ -58,10 +58,10 @@ def receipts() -> dict[str, Any]:
     ):
         bent = replace(batched, **changes)
         bent = replace(bent, signature=cluster.signer(0).sign("receipt-file", file_payload(bent)))
-        files.append(_checked(name, bent, cluster.id))
+        files.append(checked(name, bent, cluster.id))
     files += _across_epochs()
     unsigned = replace(good, signature=bytes(64))
-    files.append(_checked("the issuer's signature missing", unsigned, cluster.id))
+    files.append(checked("the issuer's signature missing", unsigned, cluster.id))
     names = {cluster.node(number): f"node-{number}" for number in range(4)}
     return {
         "document": "protocols/06-receipts.md",
@@ -102,11 +102,12 @@ def _across_epochs() -> list[dict[str, Any]]:
     for name, epochs in made.items():
         bent = replace(good, epochs=epochs)
         bent = replace(bent, signature=issuer.sign("receipt-file", file_payload(bent)))
-        files.append(_checked(name, bent, fingerprint(changed.genesis)))
+        files.append(checked(name, bent, fingerprint(changed.genesis)))
     return files
 
 
-def _checked(name: str, file: ReceiptFile, cluster: bytes) -> dict[str, Any]:
+def checked(name: str, file: ReceiptFile, cluster: bytes) -> dict[str, Any]:
+    """Give a file, and what its check says."""
     report = check_receipt_file(encode(file), pinned=cluster, follow=follow_epochs)
     failed = [check.name for check in report.checks if not check.ok]
     return {

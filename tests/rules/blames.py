@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ambientd.adapters.wasmtime_engine import WasmtimeEngine
-from ambientd.codec.canonical import encode
+from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import (
     end_point,
@@ -22,6 +22,7 @@ from ambientd.codec.statements import (
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.blame import BlamedTask, BlameFile, Contradiction, WrongResult, WrongStep
 from ambientd.model.dispute import BEGINNING, Trace, TracePoint
+from ambientd.model.mark import GoneOn, Mark
 from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.model.task import Result, TaskSpec
 from ambientd.ports.paused_state import PausedState
@@ -290,6 +291,27 @@ def contradiction(kind: str, versions_apart: int = 0) -> BlameFile:
     return file(Contradiction(kind=kind, first=encode(said[0]), second=encode(said[1])))
 
 
+def gone_on(said: SignedReceipt) -> SignedReceipt:
+    """The same answer, as one that stands on the state of another node."""
+    mark = Mark(TASK, 0, 0, CLUSTER.node(0), BEGINNING, Digest(TASK), 1, Digest(TASK), b"")
+    told = replace(said.receipt, started_ms=GoneOn(5, (mark,)))
+    return sign_receipt(CLUSTER.signer(CULPRIT), told)
+
+
+def on_another_s_word() -> list[tuple[str, BlameFile]]:
+    """What would convict, were the answer the culprit's word alone."""
+    whole, two = wrong_result(), contradiction("receipt")
+    assert isinstance(whole.evidence, WrongResult)
+    assert isinstance(two.evidence, Contradiction)
+    evidence = replace(whole.evidence, receipt=gone_on(whole.evidence.receipt))
+    second = gone_on(decode(two.evidence.second, SignedReceipt))
+    both = replace(two.evidence, second=encode(second))
+    return [
+        ("an answer that stands on another's state", replace(whole, evidence=evidence)),
+        ("two answers of which one stands on another's state", replace(two, evidence=both)),
+    ]
+
+
 def with_blobs(certificate: BlameFile) -> BlameFile:
     return replace(certificate, module=SUM, input=DATA)
 
@@ -325,6 +347,7 @@ def scenes() -> list[tuple[str, BlameFile]]:
         ("nobody was asked for that gas index", _refereed(at_once, found, lie.gas_index)),
         ("another module", replace(at_once, module=b"another")),
         ("no contradiction", replace(contradiction("receipt"), culprit=CLUSTER.node(1))),
+        *on_another_s_word(),
         *((f"a {kind} of each of two rewriters", contradiction(kind, 1)) for kind in KINDS[:2]),
     ]
 

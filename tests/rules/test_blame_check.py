@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
-from ambientd.codec.statements import audit_id, sign_receipt, sign_segment, sign_trace, sign_verdict
+from ambientd.codec.statements import audit_id, sign_segment, sign_trace, sign_verdict
 from ambientd.model.base import Digest, TaskId
 from ambientd.model.blame import BlameFile, Contradiction, WrongResult, WrongStep
 from ambientd.model.dispute import BEGINNING, TracePoint
-from ambientd.model.mark import GoneOn, Mark
 from ambientd.rules.bisection import Stretch, targets
 from ambientd.rules.blame_check import BlameReport, check_blame_file, state_of
 from tests.rules import blames
@@ -62,17 +61,11 @@ def test_real_certificates_hold_and_every_check_is_named() -> None:
 
 
 def test_an_answer_that_stands_on_another_s_state_blames_nobody() -> None:
-    file = wrong_result()
-    evidence = result_(file)
-    marks = (Mark(TASK, 0, 0, CLUSTER.node(0), BEGINNING, Digest(TASK), 1, Digest(TASK), b""),)
-    told = replace(evidence.receipt.receipt, started_ms=GoneOn(5, marks))
-    signed = sign_receipt(CLUSTER.signer(CULPRIT), told)
-    [receipt] = [
-        each
-        for each in check(replace(file, evidence=replace(evidence, receipt=signed))).checks
-        if each.name == "receipt"
-    ]
+    (_, whole), (_, two) = blames.on_another_s_word()
+    assert failed(check(whole)) == ["receipt"]
+    [receipt] = [each for each in check(whole).checks if each.name == "receipt"]
     assert "whose word was false" in receipt.detail
+    assert failed(check(two)) == ["statements"]
 
 
 @pytest.mark.parametrize("kind", blames.KINDS)

@@ -181,7 +181,7 @@ function auditSpec(spec: WrongStep["task"]["spec"]): Bytes {
   put("assurance", encodeNumber(0n));
   put("replicas", encodeNumber(1n));
   put("deadlineMs", encodeNumber(0n));
-  put("attemptsMax", encodeNumber(0n));
+  put("attempts", encodeNumber(0n));
   put("strategy", encodeText(AUDIT_STRATEGY));
   return encodeList(...parts);
 }
@@ -203,6 +203,8 @@ function checkReceipt(
   else if (!equal(receipt.task, name) && !isAudit) fault = "the receipt answers another task";
   else if (!equal(receipt.spec, tagged("ambient/spec/1", spec))) {
     fault = "the receipt answers another specification";
+  } else if (receipt.started.marks !== null) {
+    fault = "the answer stands on others' states: it does not show whose word was false";
   }
   const { output, gas } = receipt.result;
   note(exam, "receipt", fault, `${short(culprit)} signed output ${short(output)}, ${gas} gas`);

@@ -73,10 +73,13 @@ function twoReceipts(said: Contradiction, cluster: Bytes): Bytes | null {
     equal(first.worker, second.worker) &&
     equal(first.task, second.task) &&
     first.slot === second.slot;
+  // What stands on others' states may be false without a word of its worker's own being so.
+  const areAlone = first.started.marks === null && second.started.marks === null;
   const areSigned = signed.every(({ receipt, signature }) =>
     verify(receipt.worker, "receipt", cluster, receipt.raw, signature),
   );
-  return isOnePlace && differ(first.result, second.result) && areSigned ? first.worker : null;
+  const isTwice = isOnePlace && areAlone && differ(first.result, second.result);
+  return isTwice && areSigned ? first.worker : null;
 }
 
 function twoVerdicts(said: Contradiction, cluster: Bytes): Bytes | null {

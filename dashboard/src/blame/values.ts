@@ -14,10 +14,16 @@ import {
   struct,
   text,
 } from "../codec/fields";
-import { genesis, header, refereeVerdict, signedReceipt, spec } from "../receipt/values";
+import {
+  genesis,
+  header,
+  refereeVerdict,
+  signedReceipt,
+  spec,
+  tracePoint,
+} from "../receipt/values";
 
 /** Where an execution stands at a gas index. */
-export const tracePoint = struct({ gasIndex: int, root: bytes });
 
 export const trace = struct({
   task: bytes,

@@ -13,6 +13,7 @@ import { checkAnchor, NETWORKS } from "./bitcoin";
 import { extentFits, itemChecks, readItemReceipt } from "./bundles";
 import { epochHash, epochLeaf, followEpochs, includes, quorum } from "./committees";
 import { type Check, checkCluster, type Examination, note, present, short } from "./examination";
+import { marksFault, marksText } from "./marks";
 import { shapeFault, utc } from "./shape";
 import { trustSentences } from "./trust";
 import { type ReceiptFile, receiptFile, type SignedReceipt, Verdict } from "./values";
@@ -161,7 +162,8 @@ function checkReceipt(exam: Examination, signed: SignedReceipt): void {
   const { receipt } = signed;
   const outcome = OUTCOMES[Number(receipt.result.kind)] ?? `outcome ${receipt.result.kind}`;
   const engine = `${receipt.engine} ${receipt.engineVersion}`;
-  const found = `worker ${short(receipt.worker)} on ${engine}: ${outcome}, ${receipt.result.gas} gas`;
+  const ended = `${outcome}, ${receipt.result.gas} gas${marksText(receipt)}`;
+  const found = `worker ${short(receipt.worker)} on ${engine}: ${ended}`;
   note(exam, `receipt ${receipt.slot}`, receiptFault(exam, signed), found);
 }
 
@@ -186,7 +188,8 @@ function receiptFault(exam: Examination, { receipt, signature }: SignedReceipt):
   if (!extentFits(result, file.spec)) {
     return "the output is larger than the task allows, or not of its items";
   }
-  return result.kind >= 0n && result.kind <= 3n ? null : `${result.kind} is no outcome`;
+  if (result.kind < 0n || result.kind > 3n) return `${result.kind} is no outcome`;
+  return marksFault(receipt, file.spec, cluster);
 }
 
 /** Compare the hashes that the leaf binds with the statements that the file carries. */

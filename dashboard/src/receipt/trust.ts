@@ -4,6 +4,7 @@ import { equal } from "../codec/bytes";
 import type { Given } from "./check";
 import { epochHash, quorum } from "./committees";
 import { benches, type Examination, present, referees } from "./examination";
+import { aboutMarks } from "./marks";
 import { utc } from "./shape";
 import { Verdict } from "./values";
 
@@ -46,6 +47,7 @@ function aboutAnswer(exam: Examination): string[] {
     case Verdict.NONE:
       return [
         "The one worker: nobody else executed the task. An audit may have found it wrong since this file was made; a new one says so.",
+        ...aboutMarks(file.receipts.map(({ receipt }) => receipt)),
       ];
     case Verdict.AGREED:
       if (file.verdicts.length === 0)

@@ -89,6 +89,19 @@ const extent: Field<Extent> = (item, place) => {
   return { sizeBytes: read.sizeBytes, bundle: read };
 };
 
+const attempts = struct({ attemptsMax: int, marksMax: int });
+
+/** How often a slot is given out, and how many states of it may be marked (03 section 12). */
+export interface Attempts {
+  readonly attemptsMax: bigint;
+  readonly marksMax: bigint;
+}
+
+const allowed: Field<Attempts> = (item, place) => {
+  if (typeof item.value === "bigint") return { attemptsMax: item.value, marksMax: 0n };
+  return attempts(item, place);
+};
+
 const constraint = struct({ key: text, value: text, isExcluded: bool });
 
 export const spec = struct({
@@ -108,7 +121,7 @@ export const spec = struct({
   distinct: list(text),
   priority: int,
   deadlineMs: int,
-  attemptsMax: int,
+  attempts: allowed,
   strategy: text,
 });
 
@@ -122,6 +135,34 @@ export const result = struct({
   rewriterVersion: int,
 });
 
+/** Where an execution stands at a gas index: the state's root, or at the end the result's. */
+export const tracePoint = struct({ gasIndex: int, root: bytes });
+
+const mark = struct({
+  task: bytes,
+  slot: int,
+  attempt: int,
+  worker: bytes,
+  point: tracePoint,
+  state: bytes,
+  stateSizeBytes: int,
+  follows: bytes,
+  signature: bytes,
+});
+
+const goneOn = struct({ startedMs: int, marks: list(mark) });
+
+/** When an execution began, and the marks it stands on; null where it names none. */
+export interface Start {
+  readonly startedMs: bigint;
+  readonly marks: readonly Read<typeof mark>[] | null;
+}
+
+const start: Field<Start> = (item, place) => {
+  if (typeof item.value === "bigint") return { startedMs: item.value, marks: null };
+  return goneOn(item, place);
+};
+
 const receipt = struct({
   task: bytes,
   slot: int,
@@ -134,7 +175,7 @@ const receipt = struct({
   engine: text,
   engineVersion: text,
   nonce: bytes,
-  startedMs: int,
+  started: start,
   finishedMs: int,
   telemetry: bytes,
   energyMj: optional(int),
@@ -237,6 +278,9 @@ const epochBody = struct(
 /** A record whose body begins an epoch. */
 export const stopRecord = struct({ author: bytes, body: epochBody, signature: bytes });
 
+export type Spec = Read<typeof spec>;
+export type Receipt = Read<typeof receipt>;
+export type Mark = Read<typeof mark>;
 export type Genesis = Read<typeof genesis>;
 export type Result = Read<typeof result>;
 export type SignedReceipt = Read<typeof signedReceipt>;
