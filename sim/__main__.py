@@ -23,6 +23,7 @@ from sim.arguments import (
     writable,
 )
 from sim.checkers import InvariantViolation
+from sim.commits import commit
 from sim.faults import BY_LABEL, catalogue, labels
 from sim.fleet import GUESTS, LAST_TASK_MS_BEFORE_END, SETTLED_MS, FleetOptions
 from sim.hunt import HEADINGS, SEEDS_MAX, hunt_all
@@ -44,7 +45,6 @@ from sim.plans import (
     Outcome,
     Plan,
     attempt,
-    commit,
     drawn_happenings,
     judge,
     meetings,
@@ -76,6 +76,7 @@ def _describe(outcome: Outcome) -> str:
         f"{outcome.tasks} tasks: {endings}; {outcome.receipts} receipts, "
         f"{outcome.closed} in closed batches\n"
         f"state {outcome.state_root}\ntrace {outcome.trace_hash}"
+        + (f"\n{outcome.marks} marks, {outcome.gone_on} gone on from" if outcome.marks else "")
     )
 
 
@@ -170,7 +171,7 @@ def _on_sweep(options: argparse.Namespace) -> int:
             if isinstance(found, Finding):
                 broken += 1
                 _tell(found)
-            elif isinstance(found, scenarios.Outcome):
+            elif isinstance(found, Outcome):
                 met.update(found.met)
     _say(f"{worlds} worlds, {broken} broken")
     wanted = meetings(made[0])

@@ -5,7 +5,7 @@ from typing import cast
 
 from ambientd.codec.statements import result_root
 from ambientd.ledger.audit_entries import AuditEntry, AuditState, Unvested
-from ambientd.ledger.entries import META_KEY, Meta, Table, TaskEntry
+from ambientd.ledger.entries import META_KEY, Meta, Table, TaskEntry, audit_key
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import DIGEST_BYTES, NodeId, TaskId
 from sim.checkers import InvariantViolation, Kinds
@@ -45,16 +45,19 @@ class PayVests(NodeChecker):
                 elif (node.key, name) in self._waiting:
                     unvested, since_ms = self._waiting.pop((node.key, name))
                     due_ms = max(unvested.due_ms, since_ms + self._window_ms)
-                    if time_ms < due_ms and self._is_honest(node.ledger, name):
+                    if time_ms < due_ms and not self._may_lose(node.ledger, name):
                         text = f"{due_ms - time_ms} ms early at {now} ms"
                         raise InvariantViolation("pay vests after its window", text)
                     self.vested += 1
             self._times[node.key] = 0 if change.is_leap else time_ms
 
     @staticmethod
-    def _is_honest(ledger: LedgerState, name: bytes) -> bool:
+    def _may_lose(ledger: LedgerState, name: bytes) -> bool:
+        """Tell whether its worker was convicted, or its answer refuted: one with marks alone is."""
         entry = ledger.node(NodeId(name[:DIGEST_BYTES]))
-        return entry is not None and not entry.tombstoned
+        about = ledger.get(audit_key(TaskId(name[DIGEST_BYTES:])))
+        is_refuted = isinstance(about, AuditEntry) and about.state is AuditState.REFUTED
+        return entry is None or entry.tombstoned or is_refuted
 
 
 class FairAudits(EntryChecker):
@@ -92,7 +95,9 @@ class FairAudits(EntryChecker):
         if about.state is AuditState.REFUTED:
             self.refuted += 1
             liar = ledger.node(about.worker)
-            if is_right or about.revocation is None or liar is None or not liar.tombstoned:
+            stands_alone = not audited.answer_of(about.worker).receipt.marks
+            spared = liar is None or (stands_alone and not liar.tombstoned)
+            if is_right or about.revocation is None or spared:
                 return "an answer was refuted that is right, or its worker kept its name"
         return None
 

@@ -1,7 +1,6 @@
 """A world of whole nodes: tasks all along, a lying worker, an equivocating coordinator, faults."""
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,13 +12,12 @@ from ambientd.codec.statements import fingerprint, sign_record, task_id
 from ambientd.consensus import beacon
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.ledger.admission import is_admissible
-from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.founders import first_epoch
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.record import Admit, Cancel, Join
-from ambientd.model.task import Assurance, TaskSpec, TaskState, Verdict
+from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.build import NodeOptions, beacon_secret
 from ambientd.node.compaction import LogOptions
 from ambientd.node.stops import options_of
@@ -38,6 +36,8 @@ from sim.histories import History
 from sim.images import Namers, TrueImages
 from sim.joining import join_record, offer, seed_of
 from sim.lies import Lie
+from sim.long_tasks import LongTasks
+from sim.mark_watch import MarkWatch
 from sim.money import BondsWait, Purses
 from sim.native_audits import FairNames
 from sim.native_training import TRAINING_VICES
@@ -55,6 +55,7 @@ from sim.node_checkers import (
 from sim.node_epochs import DecidedSeats, EpochsInside, Owners, check_epochs
 from sim.node_lies import drawn_node_lies
 from sim.node_machine import NodeHost
+from sim.outcomes import ClusterOutcome, outcome_of
 from sim.private_checkers import PrivateBooks
 from sim.proofs import CYCLES, proof_vice
 from sim.publishers import NamesLast, Publishers
@@ -132,27 +133,14 @@ class ClusterOptions:
     lies: frozenset[Lie] | None = None  # None: drawn from the seed
 
     @property
+    def marks(self) -> bool:
+        """Whether there are long tasks of which states may be marked."""
+        return Fault.MARKS in self.faults
+
+    @property
     def goes_over(self) -> bool:
         """Whether members say that they know the next state version, so that it begins."""
-        return self.within or bool(self.faults & {Fault.VERSIONS, Fault.IMAGES})
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterOutcome:
-    """What became of a world of whole nodes."""
-
-    seed: int
-    members: int
-    blocks: int
-    tasks: int
-    endings: dict[str, int]
-    receipts: int
-    closed: int
-    convicted: int
-    epochs: int
-    messages: int
-    state_root: str
-    trace_hash: str
+        return self.within or bool(self.faults & {Fault.VERSIONS, Fault.IMAGES, Fault.MARKS})
 
 
 @dataclass(slots=True)
@@ -164,6 +152,7 @@ class Cast:
     joiners: list[Resident] = field(default_factory=list)
     chain: AnchorChain | None = None
     is_stormy: bool = True
+    by_key: dict[bytes, Resident] = field(default_factory=dict)
 
     @property
     def hosts(self) -> list[Resident]:
@@ -234,6 +223,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             vices |= {Vice.REVIVE} if replays else set()
             vices |= {Vice.RECALL} if recalls else set()
             vices |= {Vice.BOAST} if Fault.VERSIONS in options.faults else set()
+            vices |= {Vice.MISMARK} if Fault.MARKS in options.faults else set()
             vices |= {proof_vice(options.seed, options.faults)} if options.proves else set()
         vices |= {Vice.MISLEAD} if vices and is_short else set()
         node_options = NodeOptions(
@@ -254,6 +244,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             host.versions, host.newest = OLDER_VERSIONS, NEXT_VERSIONS
         host.notary = None if cast.chain is None else Wallet(number, cast.chain)
         (cast.members if is_member else cast.joiners).append(host)
+        cast.by_key[host.key], host.others = host, cast.by_key
     return cast
 
 
@@ -380,6 +371,10 @@ def build(
         Publishers(world, cast.hosts, drawing(11_003)).schedule(storms, end_ms)
     if Fault.IMAGES in options.faults:
         Namers(world, cast.hosts, kit.spec, drawing(12_007)).schedule(storms, end_ms)
+    if options.marks:
+        honest_members = [host for host in cast.members if host.is_honest]
+        long = LongTasks(world, honest_members, drawing(13_009), want, history.submitted)
+        long.schedule(storms, end_ms, UNTIL_MS)
     if options.learns or Fault.DROPOUTS in options.faults:
         in_private = options.in_private if options.learns else options.seed % 2 == 1
         modes = {"in_private": in_private, "within": options.within}
@@ -464,9 +459,14 @@ def run(
     """Run a world to its end; raise InvariantViolation when it breaks a promise."""
     world, cast, history, _ = build(options, kit)
     names, anchors = watch(world, cast)
-    world.observers += [history, *watching]
+    marks = MarkWatch(cast.hosts, fingerprint(cast.genesis)) if options.marks else None
+    world.observers += [history, *(marks.checkers if marks else ()), *watching]
+    if marks is not None:
+        marks.run(world, options.time_ms)
     world.run(options.time_ms)
     check_ends(cast.honest)
+    if marks is not None:
+        marks.check()
     if cast.chain is not None:
         check_anchors(cast.chain, cast.honest, anchors.due_by(options.time_ms))
     check_audits(cast.honest)
@@ -475,26 +475,4 @@ def run(
     if options.goes_over:
         check_versions(cast.honest)
     check_epochs(first_options(cast.genesis), cast.honest)
-    ledger = cast.honest[0].ledger
-    endings = Counter(_ending(entry) for _, entry in ledger.tasks())
-    return ClusterOutcome(
-        options.seed,
-        options.members,
-        ledger.applied_index,
-        endings.total(),
-        dict(sorted(endings.items())),
-        ledger.receipt_log_size(),
-        ledger.checkpoint_size(),
-        len(names.convicted),
-        ledger.epoch.number,
-        world.sent,
-        ledger.root.hex(),
-        world.trace_hash,
-    )
-
-
-def _ending(entry: TaskEntry) -> str:
-    settlement = entry.settlement
-    if entry.state is TaskState.FINAL and settlement is not None:
-        return Verdict(settlement.verdict).name.lower()
-    return entry.state.name.lower()
+    return outcome_of(options.seed, options.members, cast.honest[0].ledger, names, world, marks)

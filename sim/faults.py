@@ -102,6 +102,11 @@ class Fault(Enum):
         (NODE,),
         "members go over to state version 2, and nodes name images; liars name false ones",
     )
+    MARKS = (
+        "marks",
+        (NODE,),
+        "long tasks are handed on from marked states, which are lost, hidden or made up",
+    )
     DROPOUTS = (
         "dropouts",
         (NODE,),
@@ -134,7 +139,7 @@ class Fault(Enum):
         self.text = text
 
 
-ALL_FAULTS = frozenset(Fault) - {Fault.VERSIONS, Fault.IMAGES}
+ALL_FAULTS = frozenset(Fault) - {Fault.VERSIONS, Fault.IMAGES, Fault.MARKS}
 """What a world has unless told otherwise: state versions change in scenarios of their own."""
 BY_LABEL = {fault.label: fault for fault in Fault}
 

@@ -13,7 +13,7 @@ from sim.disk import Keeper, Unreliable
 from sim.faults import Fault
 from sim.network import Weather
 from sim.stage import Stage
-from sim.strikes import ROLES, STATES, Striker, Strikes
+from sim.strikes import MARKED, ROLES, STATES, Striker, Strikes
 from sim.updates import Updates, bring_to_newest, update
 from sim.vices import Resident
 
@@ -129,6 +129,13 @@ class Heats(Struct, frozen=True, tag="heat"):
     until_ms: int
 
 
+class LosesStates(Struct, frozen=True, tag="lost-states"):
+    """What a node keeps of others' long executions is gone."""
+
+    at_ms: int
+    node: int
+
+
 NodeHappening: TypeAlias = (
     WeatherTurns
     | Parts
@@ -141,6 +148,7 @@ NodeHappening: TypeAlias = (
     | Tears
     | DropsOut
     | Heats
+    | LosesStates
     | Strikes
     | Updates
 )
@@ -275,10 +283,12 @@ def misfit(
             return "only whole nodes have tasks; take a scenario with nodes"
         case Heats() if Fault.HEAT not in faults:
             return "no device has a sensor; add heat to this world's faults"
+        case LosesStates() | Strikes(state="marked") if Fault.MARKS not in faults:
+            return "no states are marked in this world; add marks to its faults"
         case Updates() if Fault.VERSIONS not in faults:
             return "nobody is updated in this world; add versions to its faults"
         case Strikes(state=state, role=role):
-            if state not in STATES or role not in ROLES:
+            if state not in (*STATES, MARKED) or role not in ROLES:
                 return f"there are the states {', '.join(STATES)}, of {' and '.join(ROLES)}"
         case Rots(table=table) if table not in set(StoreTable):
             return f"there is no table {table!r}; there are {', '.join(StoreTable)}"
@@ -372,6 +382,8 @@ def _action(world: Stage, keys: Sequence[bytes], happening: NodeHappening) -> Ca
             return partial(_drop_out, world, keys[node])
         case Heats(node=node):
             return partial(_warm, world, keys[node], HOT)
+        case LosesStates(node=node):
+            return partial(_lose_states, world, keys[node])
         case Updates(node=node, is_newer=is_newer, back_ms=back_ms):
             return partial(update, world, keys[node], back_ms, is_newer=is_newer)
         case Strikes():
@@ -428,6 +440,11 @@ def _take_part(world: Stage, key: bytes) -> None:
 def _warm(world: Stage, key: bytes, milli_celsius: int) -> None:
     world.note("is at", key, milli_celsius)
     _resident(world, key).milli_celsius = milli_celsius
+
+
+def _lose_states(world: Stage, key: bytes) -> None:
+    world.note("loses states", key)
+    _resident(world, key).handed.clear()
 
 
 def _rot(world: Stage, key: bytes, table: StoreTable, pick: int) -> None:

@@ -48,7 +48,7 @@ def hashed(tag: str, *parts: bytes) -> bytes:
 
 
 def has_signed(
-    key: bytes, domain: str, cluster: bytes, said: tuple[int | bytes, ...], signature: bytes
+    key: bytes, domain: str, cluster: bytes, said: tuple[object, ...], signature: bytes
 ) -> bool:
     """Tell whether a key said this in a cluster."""
     statement = hashed(f"ambient/{domain}/1", cluster, msgpack.packb(said, use_bin_type=True))

@@ -3,8 +3,8 @@
 import random
 from collections.abc import Sequence
 
-from sim.happenings import DropsOut, Happening, Heats
-from sim.strikes import ROLES, STATES, Strikes
+from sim.happenings import DropsOut, Happening, Heats, LosesStates
+from sim.strikes import COORDINATOR, MARKED, ROLES, STATES, WORKER, Strikes
 from sim.updates import Updates
 
 
@@ -47,6 +47,21 @@ def draw_strikes(begins_ms: int, heals_ms: int, dice: random.Random) -> list[Hap
         back_ms = dice.choice([60, 300, 2_000, 6_000])
         happenings.append(Strikes(time_ms, state, role, back_ms, heals_ms))
         time_ms += dice.randrange(700, 3_000)
+    return happenings
+
+
+def draw_marks(nodes: int, begins_ms: int, heals_ms: int, dice: random.Random) -> list[Happening]:
+    """Draw makers that stop just as the log has their mark, and states that are lost."""
+    happenings: list[Happening] = []
+    time_ms = begins_ms + dice.randrange(3_000, 6_000)
+    while time_ms < heals_ms:
+        if dice.randrange(3):
+            role = dice.choice([WORKER, WORKER, WORKER, COORDINATOR])
+            back_ms = dice.choice([60, 300, 2_000, 9_000, 20_000])
+            happenings.append(Strikes(time_ms, MARKED, role, back_ms, heals_ms))
+        else:
+            happenings.append(LosesStates(time_ms, dice.randrange(nodes)))
+        time_ms += dice.randrange(1_000, 4_000)
     return happenings
 
 

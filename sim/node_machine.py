@@ -19,10 +19,14 @@ from ambientd.model.effect import (
     Assignment,
     CheckProof,
     CheckStep,
+    DropStates,
     Execute,
     ExecutionReport,
+    FetchState,
     HearAnchor,
+    KeepStates,
     LeaveAnchors,
+    LeaveOff,
     ProveStep,
     SeatAnchors,
     SegmentWanted,
@@ -63,7 +67,10 @@ from ambientd.runtime.persistence import recover, writes_of
 from ambientd.telemetry.messages import Sampled
 from sim.boasts import SPEAKS_ONE_IN, boast
 from sim.learners import RememberedBook
+from sim.long_runs import LongRuns, is_long
 from sim.machine import Delivery, Effect
+from sim.mismarks import SPEAKS_ONE_IN as MARKS_ONE_IN
+from sim.mismarks import mismark
 from sim.node_store import CommittedRows
 from sim.parties import ECHO_MS, TARDY_MS_MAX, SilentParty, followed, traced, waits_to_echo
 from sim.proofs import claimed, judged, made
@@ -146,6 +153,7 @@ class NodeHost(Resident):
 
     def _forget(self) -> None:
         self._running: dict[Assignment, _Running] = {}
+        self._long = LongRuns(self, self._dice, self.aborts_permille)
         self._pupil = Pupil(NodeId(self.key), self._dice, self.vices, self.book)
         self._pupil.hoarders = self.hoarders
         self._heard: dict[NodeId, int] = {}
@@ -174,6 +182,8 @@ class NodeHost(Resident):
             due.append(min(self._heard.values()) + SILENT_MS_MAX + 1)
         if self._running:
             due += [running.ends_ms for running in self._running.values()]
+        if (long_ms := self._long.next_deadline) is not None:
+            due.append(long_ms)
         if (lessons_ms := self._pupil.next_deadline) is not None:
             due.append(lessons_ms)
         if self.notary is not None and (anchors_ms := self.notary.next_deadline) is not None:
@@ -198,6 +208,7 @@ class NodeHost(Resident):
             CommittedRows(self.store).blocks(),
             self._dice,
             found.kept,
+            found.marks,
         )
         if Vice.SILENT in self.vices:
             self.node._cores.disputer = SilentParty(self.signer)
@@ -243,6 +254,7 @@ class NodeHost(Resident):
                 continue
             del self._running[place]
             events += self._ended(running)
+        events += self._long.due(now, self._heard.keys() | {NodeId(self.key)})
         events += self._pupil.done(frozenset(self._heard), now)
         for peer, heard_ms in list(self._heard.items()):
             if now - heard_ms > SILENT_MS_MAX:
@@ -255,6 +267,8 @@ class NodeHost(Resident):
             events.append(BodiesProposed(tuple(Cancel(task=task) for task in tasks)))
         if Vice.BOAST in self.vices and self._dice.randrange(SPEAKS_ONE_IN) == 0:
             events.append(BodiesProposed((boast(self.ledger, now, self._dice),)))
+        if Vice.MISMARK in self.vices and self._dice.randrange(MARKS_ONE_IN) == 0:
+            events.append(BodiesProposed(mismark(self.ledger, self.signer, self._dice)))
         if now >= self._sample_at:
             self._sample_at = now + SAMPLE_MS
             events.append(Sampled(tuple(self.read())))
@@ -359,8 +373,8 @@ class NodeHost(Resident):
             case RoundWish():
                 if not self.has_dropped_out:
                     self._pupil.begin(effect, self._now)
-            case Abandon(assignment=assignment):
-                self._running.pop(assignment, None)
+            case Abandon() | LeaveOff() | FetchState() | DropStates() | KeepStates():
+                self._mind(effect)
             case AllowNodes(nodes=nodes):
                 self._allowed = nodes
             case AnchorRoot() | HearAnchor() | LeaveAnchors() | WatchAnchor() | SeatAnchors():
@@ -376,6 +390,17 @@ class NodeHost(Resident):
                 pass
         return None
 
+    def _mind(self, effect: Abandon | LeaveOff | FetchState | DropStates | KeepStates) -> None:
+        """Stop what is not wanted any more, and have the states that somebody may go on from."""
+        match effect:
+            case Abandon(assignment=assignment):
+                self._running.pop(assignment, None)
+                self._long.stop(assignment)
+            case LeaveOff(assignment=assignment):
+                self._long.leave_off(assignment, self._now)
+            case _:
+                self._long.hold(effect)
+
     def _forget_granted(self, effects: tuple[Persist, ...]) -> None:
         if self.wanted and any(isinstance(effect, PersistLedger) for effect in effects):
             self.open_wishes(self.ledger)
@@ -384,6 +409,9 @@ class NodeHost(Resident):
         if effect.assignment in self._running or not self.answers:
             return
         if self.declines(effect):
+            return
+        if isinstance(effect, Execute) and is_long(effect):
+            self._long.start(effect, self._now)
             return
         drawn_ms = 1 + self._dice.randrange(EXECUTION_MS_MAX)
         if isinstance(effect, ProveStep) and effect.start is None:

@@ -1,6 +1,5 @@
 """A run by name: scenario, seed, committee, faults; and, once shortened, the happenings too."""
 
-import subprocess
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -15,8 +14,10 @@ from sim.checkers import InvariantViolation
 from sim.faults import ALL_FAULTS, BY_LABEL, EPOCHS, LOG, NODE, Fault, labels, named
 from sim.happenings import Happening, misfit
 from sim.lies import Lie
+from sim.mark_watch import MEETINGS
 from sim.mutants import MUTANTS, mutated
 from sim.node_lies import NODE_LIES
+from sim.outcomes import ClusterOutcome
 from sim.quick import quick
 from sim.seasons import LONG_MS
 from sim.stage import Kit, Observer
@@ -222,6 +223,15 @@ SCENARIOS = MappingProxyType(
             "whole nodes that name images of modules, and prove tasks with those that are decided",
             proves=True,
         ),
+        "node-marks": Scenario(
+            NODE,
+            _in(
+                NODE,
+                *(Fault.MARKS, Fault.HEAT, Fault.TIMED_CRASH, Fault.LIAR),
+                *(Fault.DELAY, Fault.CRASH, Fault.PARTITION),
+            ),
+            "whole nodes that go on from others' states; makers stop, states are lost or made up",
+        ),
         "node-learning": Scenario(
             NODE,
             _in(NODE, *_LEARNING),
@@ -359,7 +369,7 @@ def _untold(plan: Plan, world: str) -> str | None:
     return None
 
 
-Outcome: TypeAlias = scenarios.Outcome | cluster.ClusterOutcome
+Outcome: TypeAlias = scenarios.Outcome | ClusterOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,6 +470,8 @@ def meetings(plan: Plan) -> tuple[str, ...]:
     """
     if plan.scenario in SCENARIOS and SCENARIOS[plan.scenario].liars_above:
         return ("fork",)
+    if plan.scenario in SCENARIOS and Fault.MARKS in plan.effective_faults and plan.world == FAST:
+        return MEETINGS
     if plan.scenario not in SCENARIOS or SCENARIOS[plan.scenario].world != EPOCHS:
         return ()
     faults = plan.effective_faults
@@ -474,18 +486,3 @@ def nodes_of(plan: Plan) -> tuple[str, ...]:
     if SCENARIOS[plan.scenario].world == EPOCHS:
         return byzantine.names_of(_log_options(plan))
     return scenarios.names_of(_log_options(plan))
-
-
-def commit() -> str:
-    """Name the code that runs: the commit, and whether it was changed since."""
-    try:
-        name = _git("rev-parse", "--short", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "src", "sim")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return f"{name} with changes" if changed else name
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)  # noqa: S607  # whichever git is there
-    return done.stdout.strip()

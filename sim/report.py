@@ -16,6 +16,7 @@ from sim.happenings import (
     Forgets,
     Happening,
     Heats,
+    LosesStates,
     Parts,
     Pauses,
     Reorganises,
@@ -196,6 +197,8 @@ def _bars(happening: Happening, weather_ends: int) -> list[tuple[int, str, int]]
             | Heats(node=node, until_ms=until_ms)
         ):
             return [(1 + node, "pause", until_ms)]
+        case LosesStates(at_ms=at_ms, node=node):
+            return [(1 + node, "disk", at_ms)]
         case Fills(node=node, until_ms=until_ms) | Rots(node=node, repaired_ms=until_ms):
             return [(1 + node, "disk", until_ms)]
         case Tears(at_ms=at_ms, node=node):

@@ -22,7 +22,7 @@ from sim.happenings import (
     draw,
     draw_more,
 )
-from sim.mishaps import draw_dropouts, draw_heats, draw_strikes, draw_updates
+from sim.mishaps import draw_dropouts, draw_heats, draw_marks, draw_strikes, draw_updates
 
 CALM_MS_MIN = 25_000
 RECOVERY_MS_MAX = 10_000
@@ -141,7 +141,7 @@ def drawn_newer(
 ) -> tuple[Happening, ...]:
     """Draw what worlds came to have later, each from a source of its own."""
     dropouts, heats, strikes = drawing(14_009), drawing(15_013), drawing(16_007)
-    updates = drawing(17_011)
+    updates, marks = drawing(17_011), drawing(18_013)
     happenings: list[Happening] = []
     for storm in storms:
         times = storm.begins_ms, storm.heals_ms
@@ -153,6 +153,8 @@ def drawn_newer(
             happenings += draw_strikes(*times, strikes)
         if Fault.VERSIONS in faults:
             happenings += draw_updates(nodes, *times, updates)
+        if Fault.MARKS in faults:
+            happenings += draw_marks(nodes, *times, marks)
     return tuple(happenings)
 
 

@@ -26,8 +26,9 @@ TOLD = {
 }
 """The states that the log shows, by what is told of them."""
 
-EXECUTING, BATCHED = "executing", "batched"
+EXECUTING, BATCHED, MARKED = "executing", "batched", "marked"
 STATES = (*TOLD, EXECUTING, BATCHED)
+"""Of every task; of which states are marked, there is one more."""
 
 
 class Strikes(Struct, frozen=True, tag="timed-crash"):
@@ -82,7 +83,8 @@ class Striker:
         state = self._strike.state
         if state == EXECUTING:
             return isinstance(effect, Execute) and effect.assignment.purpose is Purpose.SLOT
-        wanted = events.CheckpointClosed if state == BATCHED else TOLD[state]
+        one_off = {BATCHED: events.CheckpointClosed, MARKED: events.StateMarked}
+        wanted = one_off[state] if state in one_off else TOLD[state]
         return isinstance(effect, Told) and isinstance(effect.event, wanted)
 
     def _victim(self, node: Resident, effect: Effect) -> NodeId | None:

@@ -3,7 +3,7 @@
 import dataclasses
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from msgspec.structs import replace
@@ -55,6 +55,7 @@ from sim.lies import Lie
 from sim.node_lies import NodeLies
 from sim.recalls import Recalls
 from sim.replays import Replays
+from sim.stood import Stood
 from sim.wallets import Notary
 
 Wish = Body | Record
@@ -131,6 +132,7 @@ class Vice(Enum):
     BOAST = "says that it knows the next state version, whatever it runs, and ends epochs for it"
     HIDDEN_PROOF = "keeps the proof that it names to itself, and judges others' falsely"
     FOREIGN_IMAGE = "proves lies by an image of its own making, and judges others' proofs falsely"
+    MISMARK = "marks states that are none, in executions of others, too"
 
 
 _VICES = tuple(Vice)
@@ -138,7 +140,7 @@ PARTY_VICES = _VICES[_VICES.index(Vice.WRONG_OUTPUT) : _VICES.index(Vice.UNPAUSA
 """What a liar does when its answer is disputed."""
 LATER_VICES = (
     *(Vice.MISLEAD, Vice.REVIVE, Vice.RECALL, Vice.POISON, Vice.HOARD),
-    *(Vice.FALSE_PROOF, Vice.HIDDEN_PROOF, Vice.FOREIGN_IMAGE, Vice.BOAST),
+    *(Vice.FALSE_PROOF, Vice.HIDDEN_PROOF, Vice.FOREIGN_IMAGE, Vice.BOAST, Vice.MISMARK),
     *PARTY_VICES,
 )
 """Who misleads comes with short logs, who replays with seats, who recalls with money; who has a
@@ -200,6 +202,8 @@ class Resident(ABC):
         self.hoarders: frozenset[NodeId] = frozenset()  # who shows nobody its rows
         self.milli_celsius: int | None = None  # where there is no sensor
         self.notary: Notary | None = None
+        self.handed: dict[Digest, Stood] = {}  # states that others may go on from
+        self.others: Mapping[bytes, Resident] = {}
         self.wanted: dict[bytes, Wish] = {}
         self.versions = self.newest = VERSIONS
         self.once_up: list[Wish] = []  # what its owner says as soon as the node is back
@@ -233,6 +237,7 @@ class Resident(ABC):
     def lose_disk(self) -> None:
         """Get an empty disk; what its key signed is forgotten, so it must never vote again."""
         self.disk = Disk(self.key)
+        self.handed = {}
         if self.notary is not None:
             self.notary.lose_disk()
         self._vote_no_more()

@@ -7,6 +7,7 @@ from sim.mutants.audits import AUDIT_MUTANTS
 from sim.mutants.disputes import DISPUTE_MUTANTS
 from sim.mutants.ledger import LEDGER_MUTANTS
 from sim.mutants.log import LOG_MUTANTS
+from sim.mutants.marks import MARK_MUTANTS
 from sim.mutants.patch import Mutant, put_in
 from sim.mutants.registry import REGISTRY_MUTANTS
 from sim.mutants.versions import VERSION_MUTANTS
@@ -17,6 +18,7 @@ ALL = (
     *AUDIT_MUTANTS,
     *DISPUTE_MUTANTS,
     *REGISTRY_MUTANTS,
+    *MARK_MUTANTS,
     *VERSION_MUTANTS,
 )
 MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in ALL}

@@ -4,8 +4,9 @@ import pytest
 
 from ambientd.ledger.events import StepGivenUp, TaskFinal
 from ambientd.model.task import Verdict
-from sim.cluster import ClusterOptions, ClusterOutcome, FastKit, run
+from sim.cluster import ClusterOptions, FastKit, run
 from sim.faults import Fault
+from sim.outcomes import ClusterOutcome
 from sim.plans import FAST, TRIO, Plan, play
 from sim.vices import Vice
 from tests.sim.test_disputes import Ears
