@@ -374,7 +374,7 @@ def build(
     if options.marks:
         honest_members = [host for host in cast.members if host.is_honest]
         long = LongTasks(world, honest_members, drawing(13_009), want, history.submitted)
-        long.schedule(storms, end_ms, UNTIL_MS)
+        long.schedule(storms, options.time_ms - LAST_TASK_MS_BEFORE_END, UNTIL_MS)
     if options.learns or Fault.DROPOUTS in options.faults:
         in_private = options.in_private if options.learns else options.seed % 2 == 1
         modes = {"in_private": in_private, "within": options.within}

@@ -95,13 +95,14 @@ class LongRuns:
     running: dict[Assignment, LongRun] = field(default_factory=dict)
     wanted: dict[Digest, FetchState] = field(default_factory=dict)
     left: list[Assignment] = field(default_factory=list)
+    is_asking: bool = False  # for what it was told to fetch just now
     now: int = 0
 
     @property
     def next_deadline(self) -> int | None:
         """Give when something happens here next."""
         due = [run.due_ms for run in self.running.values()]
-        if self.left or any(run.leaves for run in self.running.values()):
+        if self.is_asking or self.left or any(run.leaves for run in self.running.values()):
             due.append(self.now)
         return min(due, default=None)
 
@@ -129,12 +130,13 @@ class LongRuns:
         else:
             run.leaves = True
 
-    def hold(self, effect: FetchState | DropStates | KeepStates) -> None:
+    def hold(self, effect: FetchState | DropStates | KeepStates, now: int) -> None:
         """Have those states on the shelf that the node says, and no more."""
+        self.now = now
         shelf = self.host.handed
         match effect:
             case FetchState(digest=name):
-                self.wanted[name] = effect
+                self.wanted[name], self.is_asking = effect, True
             case DropStates(digests=names):
                 for name in names:
                     shelf.pop(name, None)
@@ -146,7 +148,7 @@ class LongRuns:
 
     def due(self, now: int, near: Collection[NodeId]) -> list[Event]:
         """Let time pass; give what has come of it."""
-        self.now = now
+        self.now, self.is_asking = now, False
         self._bring(near)
         events: list[Event] = [StateReached(place, None, is_last=True) for place in self.left]
         self.left.clear()

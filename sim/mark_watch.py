@@ -16,10 +16,12 @@ from sim.stage import Observer, Stage
 from sim.vices import Resident
 
 SETTLED_MS = 6_000
-"""From the healing of all until keepers are looked at, and back to the marks that they must have:
-hosts look around once a second."""
+"""From the healing of all until keepers are looked at."""
 
-LOOKS = 5
+LOOKED_MS = 300
+"""How old a mark is whose state keepers must have, by then in fair weather."""
+
+LOOKS, LOOK_MS = 16, 500
 GONE_ON, ORPHANS, KEPT = "gone-on", "goes-on-from-the-dead", "kept-by-others"
 MEETINGS = (GONE_ON, ORPHANS, KEPT)
 """What some world of a sweep must meet: else states could be marked in vain and nobody saw it."""
@@ -45,8 +47,8 @@ class MarkWatch:
         """Run up to some time in the calm, and see that keepers do what they shall."""
         heals_ms = time_ms - CALM_MS_MIN
         for look in range(LOOKS):
-            world.run(heals_ms + SETTLED_MS + look * 1_000)
-            self.kept += check_kept(self._honest, self.true, world.now - SETTLED_MS // 2)
+            world.run(heals_ms + SETTLED_MS + look * LOOK_MS)
+            self.kept += check_kept(self._honest, self.true, world.now - LOOKED_MS)
 
     def check(self) -> None:
         """Hold against the end what only shows there."""

@@ -399,7 +399,7 @@ class NodeHost(Resident):
             case LeaveOff(assignment=assignment):
                 self._long.leave_off(assignment, self._now)
             case _:
-                self._long.hold(effect)
+                self._long.hold(effect, self._now)
 
     def _forget_granted(self, effects: tuple[Persist, ...]) -> None:
         if self.wanted and any(isinstance(effect, PersistLedger) for effect in effects):

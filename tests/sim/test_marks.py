@@ -24,6 +24,7 @@ def test_long_tasks_are_marked_in_fair_weather_and_their_states_go_with_them() -
     assert StateMarked in heard.kinds
     assert outcome.marks > 10
     assert outcome.met == (KEPT,), "nobody stops, so nobody goes on"
+    assert outcome.gone_on == 0
 
 
 @pytest.mark.slow
