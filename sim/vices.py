@@ -22,8 +22,11 @@ from ambientd.consensus.messages import (
     decode_message,
     encode_message,
 )
+from ambientd.errors import StoreError
+from ambientd.ledger.entries import encode_key, word_key
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.versions import VERSIONS
+from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import (
     CheckProof,
@@ -235,12 +238,31 @@ class Resident(ABC):
         return (Observation(Measure.TEMPERATURE, self.milli_celsius, "sim"),)
 
     def lose_disk(self) -> None:
-        """Get an empty disk; what its key signed is forgotten, so it must never vote again."""
+        """Get an empty disk; what its key signed is forgotten, so it must never vote again.
+
+        A founder, whose mark is gone with the folder, has to hear that from the others.
+        """
+        has_spoken = self._has_spoken()
         self.disk = Disk(self.key)
         self.handed = {}
         if self.notary is not None:
             self.notary.lose_disk()
-        self._vote_no_more()
+        if not has_spoken:
+            self._vote_no_more()
+            return
+        self.has_lost_safety = True
+        self.options = dataclasses.replace(self.options, is_first_start=True)
+
+    def _has_spoken(self) -> bool:
+        """Tell whether the others have a founder's word, as far as its disk still shows it."""
+        own = NodeId(self.key)
+        if all(member.node != own for member in self.options.genesis.members):
+            return False
+        name = encode_key(word_key(Topic.NODES, own))
+        try:
+            return self.disk.get(StoreTable.LEDGER, name) is not None
+        except StoreError:
+            return False
 
     def lose_safety(self) -> None:
         """Lose what was voted for, and nothing else."""
@@ -254,7 +276,7 @@ class Resident(ABC):
     def _vote_no_more(self) -> None:
         """Do as the daemon does that finds its mark and no safety state."""
         self.has_lost_safety = True
-        self.options = dataclasses.replace(self.options, may_vote=False)
+        self.options = dataclasses.replace(self.options, may_vote=False, is_first_start=False)
 
     # What its owner wants
 

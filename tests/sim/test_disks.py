@@ -140,6 +140,7 @@ def test_a_rotten_row_costs_a_member_its_vote_and_the_others_nothing(kit: Any) -
     assert not any(key == rotten for now, key, _ in diary.signed if now > 5_000)
     host = next(host for host in hosts if host.key == rotten)
     assert host.has_lost_safety
+    assert host.options.is_first_start, "the others told it so, and no mark"
 
 
 @KITS
