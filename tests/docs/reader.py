@@ -31,9 +31,10 @@ OF_THE_CHECKOUT = re.compile(r"^(?:make [a-z][a-z-]*|\. \.venv/bin/activate)", r
 UNTIL_WELL = re.compile(r"^(ambientctl (?:--data-dir \S+ )?doctor)$", re.MULTILINE)
 UNTIL_INTERRUPTED = re.compile(r"^(ambientctl .*?) +#.*Ctrl-C.*$", re.MULTILINE)
 # It shows something, goes on, and is interrupted then, which whoever is begun with & is deaf to.
+# Where it has ended by itself, `kill` finds nobody.
 INTERRUPTED = (
-    r"env --default-signal=INT \1 > shown & until test -s shown; do sleep 0.1; done; "
-    "kill -INT $!; code=0; wait $! || code=$?; test $code = 130"
+    r"env --default-signal=INT \1 > shown & until test -s shown; do kill -0 $!; sleep 0.1; done; "
+    "sleep 2; kill -INT $!; code=0; wait $! || code=$?; test $code = 130"
 )
 SECONDS_MAX = 300
 
