@@ -120,6 +120,25 @@ def test_a_founder_that_comes_late_reads_the_log_and_votes() -> None:
     assert convicted(bench) == set()
 
 
+def test_a_log_that_stands_for_a_quorum_goes_on_with_a_founder_that_comes_late() -> None:
+    bench = founded()
+    bench.start(0, 1, 2)
+    go_on(bench, 3_000)
+    bench.nodes[0].crash()
+    go_on(bench, 3_000)
+    height = len(bench.log(1))
+    go_on(bench, 3_000)
+    assert len(bench.log(1)) == height
+    bench.start(3)
+    bench.submit(1, record(1))
+    go_on(bench, 15_000)
+    assert decisions(bench, 3) == [True]
+    assert told(bench, 3) == told(bench, 1) == [record(1)]
+    bench.restart(0)
+    go_on(bench, 3_000)
+    assert convicted(bench) == set()
+
+
 def test_a_late_founder_signs_nothing_before_it_has_what_the_others_have_shown() -> None:
     bench = founded()
     bench.start(0, 1, 2)

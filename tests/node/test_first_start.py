@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
+from ambientd.model.record import SeatWish
 from ambientd.node.compaction import LogOptions
 from tests.fakes.memory_store import MemoryStore
 from tests.node.cluster import Cluster
@@ -33,9 +34,9 @@ def was_heard(cluster: Cluster, number: int, by: int) -> bool:
     return cluster.ledger(by).last_word_ms(Topic.NODES, key) > 0
 
 
-def founded(count: int, log: LogOptions | None = None) -> Cluster:
+def founded(count: int, log: LogOptions | None = None, guests: int = 0) -> Cluster:
     """Four founders, of whom so many start."""
-    cluster = Cluster(log=log, checked=False, boots=False)
+    cluster = Cluster(log=log, guests=guests, checked=False, boots=False)
     for number in range(count):
         begin(cluster, number)
     cluster.until(lambda: all(votes(cluster, number) for number in range(count)))
@@ -85,3 +86,23 @@ def test_a_founder_that_comes_after_blocks_were_deleted_votes() -> None:
     begin(cluster, 3)
     cluster.until(lambda: votes(cluster, 3))
     cluster.until(lambda: was_heard(cluster, 3, 0))
+
+
+def test_a_late_founder_reads_through_the_epochs_and_votes_in_the_present_one() -> None:
+    cluster = founded(3, guests=1)
+    cluster.join(0)
+    cluster.ask_for_seat(4)
+    cluster.vote_on_seat(4, SeatWish.IN, range(3))
+    cluster.until_epoch(2)
+    begin(cluster, 3)
+    cluster.until(lambda: votes(cluster, 3))
+    assert cluster.hosts[3].log.number == 2
+    cluster.until(lambda: was_heard(cluster, 3, 0))
+    # And once it was heard, a copy of its first folder is known for what it is in any epoch.
+    lose(cluster, 3)
+    cluster.vote_on_seat(2, SeatWish.OUT, [2])
+    cluster.until_epoch(3)
+    begin(cluster, 3)
+    cluster.until(lambda: not cluster.hosts[3].log.is_first_start)
+    assert not votes(cluster, 3)
+    assert cluster.hosts[3].log.number == 3

@@ -365,7 +365,9 @@ class Log:
         start.enter(self.number)
         if isinstance(event, MessageReceived):
             more = self._take_answer(start, event, now)
-        more += self._labelled([Send(key, Fetch(ABOVE_ALL)) for key in start.asks(committee, now)])
+        asked = start.asks(committee, now)
+        if not self.current.is_behind:  # else the blocks come first: nobody answers twice at once
+            more += self._labelled([Send(key, Fetch(ABOVE_ALL)) for key in asked])
         # The host has not applied yet what is new here: it says when it has.
         later = (Committed, SnapshotFetched)
         is_applied = not any(isinstance(each, later) for each in (*effects, *more))
