@@ -127,9 +127,9 @@ class TransportOptions:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"transport.{name} is {getattr(self, name)}; it must be above 0")
-        if self.idle_limit_s < 2 * self.heartbeat_s:
+        if self.idle_limit_s < 3 * self.heartbeat_s:
             raise ConfigError(
-                f"transport.idle_limit_s is {self.idle_limit_s}; it must be at least twice "
+                f"transport.idle_limit_s is {self.idle_limit_s}; it must be at least three times "
                 f"heartbeat_s ({self.heartbeat_s}), or one late heartbeat drops a healthy peer"
             )
         if self.backoff_max_s < self.backoff_base_s:

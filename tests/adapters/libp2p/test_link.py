@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import trio
 from trio.testing import MockClock, memory_stream_pair
 
+from ambientd.adapters.libp2p.foreign import Stream
 from ambientd.adapters.libp2p.frames import FrameDecoder, FrameKind
 from ambientd.adapters.libp2p.guard import Counters
 from ambientd.adapters.libp2p.link import PROBE_EVERY, Inbox, Link, Meter
@@ -13,6 +14,10 @@ from ambientd.ports.transport import TransportOptions
 
 OPTIONS = TransportOptions()
 PERIODS = 60
+
+
+WINDOW_BYTES = 2 * 1024 * 1024
+"""What a stream holds at most that its reader has not taken yet."""
 
 
 @dataclass
@@ -32,7 +37,7 @@ class Wire:
         return bytes(await self.end.receive_some(size))
 
 
-def link(wire: Wire, peer: int) -> Link:
+def link(wire: Stream, peer: int) -> Link:
     return Link(
         bytes([peer]) * 32, wire, OPTIONS, Inbox(16, 1 << 20), Meter.of(OPTIONS), Counters()
     )
@@ -58,3 +63,51 @@ async def test_of_two_idle_peers_one_probes_and_both_are_heard(
         assert there.round_trip_s is not None
         probes = (left.sent + right.sent).count(FrameKind.PING)
         assert probes <= PERIODS * (1 + 1 / PROBE_EVERY) + 4, phase_s
+
+
+class Narrow:
+    """One end of a stream that holds no more than its window."""
+
+    def __init__(self, incoming: bytearray, outgoing: bytearray) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
+
+    async def write(self, data: bytes) -> None:
+        while len(self._outgoing) + len(data) > WINDOW_BYTES:
+            await trio.sleep(0.01)
+        self._outgoing += data
+
+    async def read(self, size: int) -> bytes:
+        while not self._incoming:
+            await trio.sleep(0.01)
+        data = bytes(self._incoming[:size])
+        del self._incoming[:size]
+        return data
+
+
+async def test_whoever_floods_a_peer_that_reads_slowly_hears_it_all_the_time(
+    autojump_clock: MockClock,
+) -> None:
+    random.seed(1)
+    there, back = bytearray(), bytearray()
+    flooding, slow = link(Narrow(back, there), 2), link(Narrow(there, back), 1)
+    reasons = []
+
+    async def carry(end: Link) -> None:
+        reasons.append(await end.run())
+
+    async def drain() -> None:
+        async for _ in slow.inbox.received:
+            pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(carry, flooding)
+        nursery.start_soon(carry, slow)
+        nursery.start_soon(drain)
+        end_s = trio.current_time() + 3 * OPTIONS.idle_limit_s
+        while trio.current_time() < end_s:
+            while flooding.send(bytes(64)):
+                pass
+            await trio.sleep(0.05)
+            assert trio.current_time() - flooding.heard_s < 3 * OPTIONS.heartbeat_s
+        nursery.cancel_scope.cancel()
+    assert not reasons

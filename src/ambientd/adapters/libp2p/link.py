@@ -128,6 +128,7 @@ class Link:
     _wake: trio.Event = field(default_factory=trio.Event)
     _full_since_s: float | None = None
     _probe: _Probe = field(default_factory=_Probe)
+    _said_s: float = 0.0
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     _reason: str = ""
 
@@ -161,7 +162,7 @@ class Link:
 
     async def run(self) -> str:
         """Carry frames until the link ends, and tell why it did."""
-        self.heard_s = trio.current_time()
+        self.heard_s = self._said_s = trio.current_time()
         with self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write)
@@ -178,6 +179,7 @@ class Link:
                 batch = self._next_batch()
                 await self.stream.write(batch)
                 self.meter.bytes_sent += len(batch)
+                self._said_s = trio.current_time()
         except NETWORK_ERRORS:
             self.end("stream closed")
 
@@ -248,15 +250,17 @@ class Link:
             self._wake.set()
 
     async def _beat(self) -> None:
-        """Probe a peer that was silent for a period, and end a link whose queue stays full.
+        """Probe a peer that one hears or tells nothing, and end a link whose queue stays full.
 
         Of two that say nothing else one probes and the other answers, and both are heard; the
-        other probes in its turn now and then, for a round trip of its own.
+        other probes in its turn now and then, for a round trip of its own. Whoever reads a flood
+        slowly has not come to the peer's probes yet: it must be heard before it answers them.
         """
         probed_s = -math.inf
         while True:
             now_s, period_s = trio.current_time(), self.options.heartbeat_s
-            if now_s - self.heard_s >= period_s / 2 or now_s - probed_s >= PROBE_EVERY * period_s:
+            is_quiet = now_s - self.heard_s >= period_s / 2 or now_s - self._said_s >= period_s
+            if is_quiet or now_s - probed_s >= PROBE_EVERY * period_s:
                 probed_s = now_s
                 self._probe = _Probe(self._probe.number + 1, now_s)
                 self._post(encode_probe(FrameKind.PING, self._probe.number))
