@@ -21,7 +21,7 @@ from ambientd.ledger.apply import ProveFraud, apply_block, decode_record
 from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.draft import BlockContext
 from ambientd.ledger.entries import Entry, Key
-from ambientd.ledger.events import LedgerEvent, NodeJoined
+from ambientd.ledger.events import EpochBegan, LedgerEvent, NodeJoined
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.effect import BroadcastJob, Propose, RoleEffect, SendJob
@@ -58,6 +58,7 @@ from ambientd.roles.anchorer import Overdue
 from ambientd.roles.submitter import Submitter
 from ambientd.telemetry import messages as telemetry_messages
 from ambientd.telemetry.core import Telemetry
+from ambientd.telemetry.hearing import heard_by
 
 LOG_FRAME = b"\x01"
 JOB_FRAME = b"\x02"
@@ -253,9 +254,10 @@ class Node:
         self._resume()
 
     def _let_in(self) -> None:
-        nodes = self._cores.ledger.allowed_nodes()
+        nodes, members = self._cores.ledger.allowed_nodes(), self._cores.ledger.members
         self._out.append(AllowNodes(nodes))
-        self._telemetry(telemetry_messages.MembersChanged(nodes))
+        heard = heard_by(self._id, members, nodes)
+        self._telemetry(telemetry_messages.MembersChanged(heard))
 
     def _resume(self) -> None:
         """Take up what the ledger says that this node owes."""
@@ -441,7 +443,7 @@ class Node:
 
     def _on_ledger_event(self, event: LedgerEvent) -> None:
         cores, now = self._cores, self._now
-        if isinstance(event, NodeJoined):
+        if isinstance(event, NodeJoined | EpochBegan):
             self._let_in()
         cores.coordinator.on_ledger(event)
         cores.anchor_watch.on_ledger(event)
@@ -481,9 +483,7 @@ class Node:
                     self._out.append(PublishGossip(data))
                 case telemetry_messages.Penalise(sender=sender, reason=reason):
                     self._out.append(PeerMisbehaved(sender, reason))
-                case telemetry_messages.ReportEvidence(
-                    culprit=culprit, kind=kind, first=first, second=second
-                ):
+                case telemetry_messages.ReportEvidence(culprit, kind, first, second):
                     fraud = Fraud(culprit=culprit, kind=kind, first=first, second=second)
                     self._proposals.add(fraud)
                 case telemetry_messages.BatchAccepted(batch=batch):
