@@ -1,7 +1,11 @@
 """Finding liars, COORDINATION "Evidence"."""
 
-from hypothesis import given
+from itertools import combinations
+from random import Random
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ambientd.consensus.effects import EvidenceFound, PeerFault
 from ambientd.consensus.evidence import (
@@ -16,8 +20,11 @@ from ambientd.consensus.messages import (
     Blocks,
     EquivocalBlocks,
     EquivocalVotes,
+    Evidence,
     EvidenceMessage,
+    Header,
     HiddenCertificate,
+    Position,
     QcNotice,
     QuorumCertificate,
     Timeout,
@@ -210,3 +217,149 @@ def test_of_two_timeouts_of_a_term_the_lower_one_is_kept() -> None:
     child = bench.vote(1, bench.block(0, 1, high, revealed=1))
     assert isinstance(watch.saw_vote(child), HiddenCertificate)
     assert child.parent_position == at(1, 1)
+
+
+# The watch against all pairs: a member that it does not convict is one that no pair convicts.
+
+Said = Vote | Timeout | Header
+ABOVE = 1_000
+SMALL_TERMS = st.integers(0, 8)
+MEMBERS_SEEN = st.integers(0, 1)
+NOWHERE = QuorumCertificate(Position(0, 0), 0, b"", ())
+
+
+def vote_of(member: int, term: int, index: int, parent_term: int, fork: int) -> Vote:
+    return Vote(Position(term, index), min(parent_term, term), bytes([fork]) * 32, member, b"")
+
+
+def timeout_of(member: int, term: int, high: tuple[int, int]) -> Timeout:
+    return Timeout(term, Position(*high), member, b"", NOWHERE, None)
+
+
+def header_of(proposer: int, term: int, index: int, fork: int) -> Header:
+    key = bytes([proposer]) * 32
+    return Header(term, index, bytes([fork]) * 32, 0, b"", b"", b"", key)
+
+
+def contradict(one: Said, other: Said) -> bool:
+    """Tell whether two words of one node convict it, by protocols/05 section 9 and nothing else."""
+    match one, other:
+        case Vote(), Vote():
+            return one.position == other.position and one.hash != other.hash
+        case Vote(), Timeout():
+            return one.position.term <= other.term and other.high_position < one.parent_position
+        case Timeout(), Vote():
+            return contradict(other, one)
+        case Header(), Header():
+            return one.position == other.position and one != other
+    return False
+
+
+def who(said: Said) -> tuple[type[Header] | type[Vote], int]:
+    if isinstance(said, Header):
+        return Header, said.proposer[0]
+    return Vote, said.member
+
+
+def show(watch: EvidenceWatch, said: Said) -> Evidence | None:
+    match said:
+        case Vote():
+            return watch.saw_vote(said)
+        case Timeout():
+            return watch.saw_timeout(said)
+        case Header():
+            return watch.saw_block(said, b"")
+
+
+def pair_of(evidence: Evidence) -> tuple[Said, Said]:
+    """Give the two words that evidence is made of."""
+    match evidence:
+        case EquivocalVotes(first, second):
+            return first, second
+        case EquivocalBlocks(first, _, second, _):
+            return first, second
+        case HiddenCertificate(vote, term, high, _):
+            return vote, timeout_of(vote.member, term, (high.term, high.index))
+
+
+@st.composite
+def words(draw: st.DrawFn, most: int = 40) -> list[Said]:
+    """Give what members sign, honestly or not, in whatever order it comes."""
+    places = st.tuples(SMALL_TERMS, st.integers(0, 6))
+    forks = st.sampled_from((0, 0, 0, 0, 1))
+    votes = st.builds(vote_of, MEMBERS_SEEN, SMALL_TERMS, st.integers(1, 6), SMALL_TERMS, forks)
+    timeouts = st.builds(timeout_of, MEMBERS_SEEN, SMALL_TERMS, places)
+    # A term has one proposer.
+    blocks = st.builds(
+        lambda term, index, fork: header_of(term % 3, term, index, fork),
+        SMALL_TERMS,
+        st.integers(1, 6),
+        forks,
+    )
+    return draw(st.lists(st.one_of(votes, timeouts, blocks), max_size=most))
+
+
+@given(words())
+def test_whoever_contradicts_itself_is_convicted_at_once_and_nobody_else(said: list[Said]) -> None:
+    """Within what is kept, in any order: neither the skipped searches nor covers lose a pair."""
+    watch = EvidenceWatch()
+    seen: list[Said] = []
+    convicted, found = set(), set()
+    for word in said:
+        against = [old for old in seen if who(old) == who(word) and contradict(old, word)]
+        if against:
+            convicted.add(who(word))
+        seen.append(word)
+        evidence = show(watch, word)
+        # Of two forks the first is kept; whatever hides, or is hidden, is found each time.
+        assert evidence or all(type(old) is type(word) for old in against)
+        if evidence is not None:
+            one, other = pair_of(evidence)
+            assert who(one) == who(other) == who(word)
+            assert contradict(one, other)
+            found.add(who(word))
+        assert found == convicted
+
+
+def lifted(said: Said) -> Said:
+    """Give the same word, high above those that are only there to be forgotten."""
+    match said:
+        case Vote():
+            position = Position(said.position.term + ABOVE, said.position.index)
+            return replace(said, position=position, parent_term=said.parent_term + ABOVE)
+        case Timeout():
+            high = Position(said.high_position.term + ABOVE, said.high_position.index)
+            return replace(said, term=said.term + ABOVE, high_position=high)
+        case Header():
+            return replace(said, term=said.term + ABOVE)
+
+
+def honest_words(times: int) -> list[Said]:
+    """Give more honest words of each member than are kept; no two of them contradict."""
+    return [
+        *(
+            vote_of(member, term, term, term, 0)
+            for member in range(2)
+            for term in range(1, times * VOTES_PER_MEMBER_MAX)
+        ),
+        *(
+            timeout_of(member, term, (term, term))
+            for member in range(2)
+            for term in range(1, times * TIMEOUTS_PER_MEMBER_MAX)
+        ),
+        *(header_of(term % 3, term, term, 0) for term in range(1, times * BLOCKS_MAX)),
+    ]
+
+
+@settings(max_examples=50)
+@given(words(), st.randoms(use_true_random=False), st.integers(1, 3))
+def test_whatever_is_forgotten_in_between_the_highest_words_are_held_against_their_member(
+    said: list[Said], rng: Random, times: int
+) -> None:
+    high = [lifted(word) for word in said]
+    mixed = honest_words(times) + high
+    rng.shuffle(mixed)
+    watch = EvidenceWatch()
+    found = {who(word) for word in mixed if show(watch, word) is not None}
+    pairs = ((one, other) for one, other in combinations(high, 2) if who(one) == who(other))
+    assert found == {who(one) for one, other in pairs if contradict(one, other)}
