@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests begin early, and what is left to take over is short.
     """
     for item in items:
-        if any(map(item.get_closest_marker, MAY_REPEAT)):
+        if any(map(item.get_closest_marker, MAY_REPEAT)) and not item.get_closest_marker("once"):
             item.add_marker(pytest.mark.flaky(reruns=1))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:

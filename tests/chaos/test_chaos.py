@@ -66,6 +66,7 @@ def test_no_interface_appears_outside(pair: tuple[Place, Place, Switch]) -> None
 
 
 @pytest.mark.mesh
+@pytest.mark.once
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost_or_paid_twice_on_a_bad_network(tmp_path: Path) -> None:
     plan = Plan(

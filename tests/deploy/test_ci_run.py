@@ -1,5 +1,6 @@
 """What every change must pass: steps that go beside others are shown, and count."""
 
+import os
 import re
 import subprocess
 import sys
@@ -212,3 +213,27 @@ begin aside
 until test -e ready; do :; done
 false"""
     assert run(tmp_path, script).returncode == 1
+
+
+def test_a_run_repeats_once_what_starts_daemons_and_never_what_a_promise_of_safety_is_held_to(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text("utf-8"))
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\ntried = set()\n"
+        "def first(name):\n    new = name not in tried\n    tried.add(name)\n    return new\n"
+        "@pytest.mark.mesh\ndef test_late(): assert not first('late')\n"
+        "@pytest.mark.mesh\ndef test_wrong(): raise AssertionError\n"
+        "@pytest.mark.mesh\n@pytest.mark.once\ndef test_safe(): assert not first('safe')\n"
+        "def test_core(): assert not first('core')\n"
+    )
+    words = ["-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", f"-c{ROOT / 'pyproject.toml'}"]
+    command = [sys.executable, "-m", "pytest", *words, str(tmp_path / "test_it.py")]
+    for repeats, told in (("1", "3 failed, 1 passed, 2 rerun"), ("", "4 failed")):
+        environment = {**os.environ, "AMBIENT_REPEATS": repeats}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert told in done.stdout
+    for path in ("chaos/test_chaos.py", "fuzz/test_live.py", "mesh/test_full_disk.py"):
+        assert "pytest.mark.once" in (ROOT / "tests" / path).read_text("utf-8")

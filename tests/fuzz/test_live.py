@@ -22,6 +22,7 @@ def test_every_protocol_that_a_daemon_serves_has_sound_messages_to_begin_with() 
 
 @pytest.mark.slow
 @pytest.mark.mesh
+@pytest.mark.once
 @pytest.mark.net
 async def test_mutated_messages_on_every_socket_end_no_daemon(tmp_path: Path) -> None:
     mesh = besieged(tmp_path)

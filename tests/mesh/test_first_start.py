@@ -12,7 +12,7 @@ from ambientd.config.places import Places
 from tests.deploy.chart import take_folder
 from tests.mesh.cluster import Cluster, Daemon
 
-pytestmark = [pytest.mark.slow, pytest.mark.net, pytest.mark.mesh]
+pytestmark = [pytest.mark.slow, pytest.mark.net, pytest.mark.mesh, pytest.mark.once]
 
 PLAN = ClusterPlan(bitcoin="off")
 

@@ -14,7 +14,7 @@ from ambientd.api.replies import TroubleKind
 from tests.mesh.cluster import Cluster, Daemon
 from tests.missing import missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.net, pytest.mark.mesh]
+pytestmark = [pytest.mark.slow, pytest.mark.net, pytest.mark.mesh, pytest.mark.once]
 
 ROOT = Path(__file__).parents[2]
 HELLO = ROOT / "examples" / "hello-compute" / "hello.wasm"

@@ -13,7 +13,10 @@ from ambientd.ports.transport import HostPort, PeerAddress, TransportOptions
     [
         ({"queue_frames_max": 0}, r"transport\.queue_frames_max is 0; it must be above 0"),
         ({"frames_per_s": -1.0}, r"transport\.frames_per_s is -1\.0"),
-        ({"idle_limit_s": 2.5}, r"transport\.idle_limit_s is 2\.5; it must be at least three times"),
+        (
+            {"idle_limit_s": 2.5},
+            r"transport\.idle_limit_s is 2\.5; it must be at least three times",
+        ),
         ({"backoff_max_s": 0.01}, r"transport\.backoff_max_s is 0\.01"),
         ({"queue_bytes_max": 1024}, r"it must not exceed queue_bytes_max \(1024\)"),
         ({"gossip_bytes_max": 1 << 20}, "send larger data as a blob"),
