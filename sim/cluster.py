@@ -464,7 +464,7 @@ def run(
     if marks is not None:
         marks.run(world, options.time_ms)
     world.run(options.time_ms)
-    check_ends(cast.honest)
+    check_ends(cast.honest, are_long=options.marks)
     if marks is not None:
         marks.check()
     if cast.chain is not None:

@@ -21,6 +21,10 @@ ATTEMPTS_MS = 30_000
 """All attempts at a task whose workers are idle: each is a lease, and what was queued before it."""
 
 
+LONG_ATTEMPTS_MS = 45_000
+"""Where long tasks are queued before others: at an idle worker one lease lasts as long as many."""
+
+
 class NodeChecker(Checker):
     """Sees what nodes persist and tell, and leaves messages alone."""
 
@@ -226,7 +230,7 @@ class HonestKeepTheirName(NodeChecker):
                         raise InvariantViolation("honest nodes are never convicted", text)
 
 
-def check_ends(hosts: Sequence[Resident]) -> None:
+def check_ends(hosts: Sequence[Resident], *, are_long: bool = False) -> None:
     """After healing all agree, every wish is granted and every task has ended."""
     top = max(host.ledger.applied_index for host in hosts)
     for host in hosts:
@@ -240,7 +244,7 @@ def check_ends(hosts: Sequence[Resident]) -> None:
         open_tasks = [
             (task, entry)
             for task, entry in ledger.open_tasks()
-            if not _may_be_open(entry, ledger.meta)
+            if not _may_be_open(entry, ledger.meta, are_long=are_long)
         ]
         if open_tasks:
             task, entry = open_tasks[0]
@@ -249,18 +253,20 @@ def check_ends(hosts: Sequence[Resident]) -> None:
             raise InvariantViolation("every admitted task ends", text)
 
 
-def _may_be_open(entry: TaskEntry, meta: Meta) -> bool:
+def _may_be_open(entry: TaskEntry, meta: Meta, *, are_long: bool) -> bool:
     """Tell whether it is no wonder: audits open by themselves, and idle workers use up leases."""
     open_ms = meta.time_ms - entry.admitted_ms
     if entry.audits is not None:
         return open_ms <= AUDIT_MS
-    return open_ms <= ATTEMPTS_MS and _is_leased(entry, meta.running_ms)
+    if are_long:
+        return open_ms <= LONG_ATTEMPTS_MS and _is_leased(entry, meta.running_ms, 0)
+    return open_ms <= ATTEMPTS_MS and _is_leased(entry, meta.running_ms, 1)
 
 
-def _is_leased(entry: TaskEntry, now_ms: int) -> bool:
-    """Tell whether a later attempt at a task is under way: the first ones came to nothing."""
+def _is_leased(entry: TaskEntry, now_ms: int, least: int) -> bool:
+    """Tell whether an attempt at a task is under way, this one or a later."""
     held = [slot for slot in entry.slots if slot.deadline_ms > now_ms]
-    return entry.state is TaskState.ASSIGNED and any(slot.attempt for slot in held)
+    return entry.state is TaskState.ASSIGNED and any(slot.attempt >= least for slot in held)
 
 
 def ledger_changes(effect: Effect) -> Sequence[PersistLedger]:

@@ -8,7 +8,7 @@ from sim.cluster import ClusterOptions, build, run, watch
 from sim.faults import Fault
 from sim.happenings import Crashes, LosesStates, misfit
 from sim.hunt import hunt
-from sim.mark_watch import GONE_ON, KEPT, MEETINGS, MarkWatch
+from sim.mark_watch import GONE_ON, KEPT, MEETINGS, ORPHANS, MarkWatch
 from sim.plans import Outcome, Plan, judge, meetings, refusal
 from sim.strikes import MARKED, WORKER, Strikes
 from sim.vices import Vice
@@ -23,14 +23,14 @@ def test_long_tasks_are_marked_in_fair_weather_and_their_states_go_with_them() -
     outcome = run(options, [heard])
     assert StateMarked in heard.kinds
     assert outcome.marks > 10
-    assert outcome.met == (KEPT,), "nobody stops, so nobody goes on"
-    assert outcome.gone_on == 0
+    assert KEPT in outcome.met
+    assert ORPHANS not in outcome.met, "nobody stops"
 
 
 @pytest.mark.slow
 def test_somebody_else_goes_on_where_the_maker_of_a_mark_stops() -> None:
-    strikes = tuple(Strikes(at_ms, MARKED, WORKER, 15_000, 18_000) for at_ms in (6_000, 9_000))
-    options = ClusterOptions(4, faults=CALM, time_ms=45_000, happenings=strikes)
+    strike = Strikes(6_000, MARKED, WORKER, 14_000, 18_000)
+    options = ClusterOptions(4, faults=CALM, time_ms=45_000, happenings=(strike,))
     outcome = run(options)
     assert outcome.met == MEETINGS
     assert outcome.gone_on >= 1
@@ -65,6 +65,8 @@ def test_a_liars_made_up_state_is_named_by_the_answer_that_stands_on_it() -> Non
         world.observers += marks.checkers
         world.run(options.time_ms)
         false += len(marks.word.false)
+        if false:
+            break
     assert false, "nobody ever went on from a liar's state"
 
 
