@@ -156,7 +156,7 @@ def test_a_node_that_nothing_looks_for_stays_away(root: Path) -> None:
         whole(mesh)
         mesh.places[-1].move(77)
         with pytest.raises(AssertionError, match="is back"):
-            mesh.until_back(MEMBERS, BACK_S * crowding())
+            mesh.until_back(MEMBERS, BACK_S * min(3.0, crowding()))
 
 
 def test_a_node_that_has_slept_is_back(root: Path) -> None:
