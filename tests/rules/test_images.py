@@ -13,6 +13,7 @@ from ambientd.node.stops import follow_epochs
 from ambientd.rules.file_checks import EPOCHS_MAX
 from ambientd.rules.images import CLAIMS_MAX, FILE_VERSION, TRANSLATION, Vouched, read_image_file
 from ambientd.runtime.persistence import ends_of
+from ambientd.wasm.prepare import REWRITER_VERSION
 from scripts.proof_image import translation
 from tests.ledger.cluster import TestCluster
 from tests.ledger.imaging import FALSE, MODULE, TRUE
@@ -36,6 +37,12 @@ def read(data: bytes, module: Digest = MODULE) -> Vouched:
 
 def test_the_translation_that_is_named_is_that_of_these_sources() -> None:
     assert translation() == TRANSLATION
+
+
+def test_a_new_translation_comes_with_a_new_version_of_what_prepares_modules() -> None:
+    """Else members of the program before and after find each other's honest proofs wrong."""
+    began = {3: "009b84654a6767a357ad4fce0b74a932739d6bbcf13aceacb359d37999fe5c81"}
+    assert began[REWRITER_VERSION] == TRANSLATION.hex(), "raise both, and add a line"
 
 
 def test_f_plus_one_members_vouch_and_are_named() -> None:
