@@ -200,6 +200,42 @@ def test_a_coordinator_that_lost_its_folder_proposes_nothing_over_its_own_blocks
     assert culprits == (set() if asks else {bench.key(0)})
 
 
+def test_a_certificate_that_a_late_founder_alone_was_shown_does_not_stop_the_log() -> None:
+    bench = founded()
+    bench.start(0, 1, 2)
+    go_on(bench, 1_000)
+    keys = [bench.key(who) for who in range(4)]
+    [leader] = [who for who in range(3) if bench.machine(who).is_coordinator]
+    others = [who for who in range(3) if who != leader]
+
+    def is_kept(sender: bytes, receiver: bytes, message: object) -> bool:
+        if sender == keys[leader] and receiver == keys[3]:
+            return is_certificate(message)
+        return sender != keys[leader] or receiver not in {keys[who] for who in others}
+
+    def is_ahead(who: int) -> bool:
+        known = [bench.machine(other).high_qc.position for other in others]
+        return bench.machine(who).high_qc.position > max(known)
+
+    bench.now += 150
+    bench.tick(leader)
+    bench.hop()
+    while not is_ahead(leader):
+        bench.hop(is_kept)
+        bench.tick(leader, 5)
+    bench.start(3)
+    while not is_ahead(3):
+        bench.hop(is_kept)
+        bench.tick(3, 5)
+    bench.queue = [each for each in bench.queue if keys[leader] not in each[:2]]
+    bench.down = {keys[leader]}
+    bench.nodes[leader].crash()
+    height = len(bench.log(others[0]))
+    go_on(bench, 60_000)
+    assert decisions(bench, 3) == [True]
+    assert len(bench.log(others[0])) > height
+
+
 def test_a_restart_amid_the_first_start_forgets_nothing() -> None:
     bench = founded()
     bench.start()

@@ -45,9 +45,9 @@ def completed(engine: Engine, name: str, data: bytes) -> bytes:
 def shown(name: str) -> str:
     """Give what a module's description says that it prints."""
     text = (EXAMPLES / name / "README.md").read_text()
-    block = re.search(r"^prints\n\n((?:    .*\n)+)", text, re.MULTILINE)
+    block = re.search(r"^prints\n\n```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert block is not None
-    return re.sub("^    ", "", block[1], flags=re.MULTILINE)
+    return block[1]
 
 
 # ---- built modules

@@ -169,7 +169,9 @@ def serve(
         run += [block.append for block in chain if block.position.index > after]
         last_qc = high_qc
     taken = _bounded(run, options)
-    if len(taken) < len(run):
+    if not run:
+        last_qc = high_qc  # whoever asks above all that is here wants to know how far the log is
+    elif len(taken) < len(run):
         last_qc = run[len(taken)].qc
     elif not at_head and taken:
         last_qc = taken.pop().qc  # the source gave less than its head: end where a qc is known

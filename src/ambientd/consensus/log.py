@@ -373,6 +373,8 @@ class Log:
         is_applied = not any(isinstance(each, later) for each in (*effects, *more))
         if not is_applied or not start.is_told(committee, now) or self.current.is_behind:
             return more
+        if not self.current.options.is_trusted:  # its committee may have retired: the state waits
+            return more
         assert self._was_heard is not None, "a first start knows whom to ask"
         self._first_start = None
         if self._was_heard():
