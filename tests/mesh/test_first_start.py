@@ -64,7 +64,10 @@ def test_a_member_whose_volume_is_lost_follows_and_never_votes_again(tmp_path: P
         cluster.until(lambda: height_of(victim) > height, "it follows the log")
         cluster.until(lambda: TroubleKind.VOTE_LOST in troubles(victim), "its owner is told")
         assert "vote lost" in victim.why_unready()
-        assert "HAS LOST WHAT IT VOTED FOR" in (victim.data_dir / "log").read_text()
+        cluster.until(
+            lambda: "HAS LOST WHAT IT VOTED FOR" in (victim.data_dir / "log").read_text(),
+            "its log says so",
+        )
         assert Places(victim.data_dir).voted_mark.exists()
         others[0].stop()
         cluster.until(
