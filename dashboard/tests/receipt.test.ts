@@ -1,36 +1,14 @@
 import { expect, test } from "vitest";
 import { utf8 } from "../src/codec/bytes";
 import { checkReceiptFile } from "../src/receipt/check";
+import { claimFindings, claimNoChangePasses, type ReceiptCase } from "./receipt_files";
 import { unhex, vectors } from "./vectors";
 
-interface Case {
-  name: string;
-  cluster: string;
-  file: string;
-  valid: boolean;
-  checks: string[];
-  failed: string[];
-}
+const { files, output } = vectors<{ files: ReceiptCase[]; output: string }>("receipts");
+const anchored = files[0] as ReceiptCase;
 
-const { files, output } = vectors<{ files: Case[]; output: string }>("receipts");
-const anchored = files[0] as Case;
-
-test.each(files)("$name: the findings are those of the vectors", (each) => {
-  const report = checkReceiptFile(unhex(each.file), { pinned: unhex(each.cluster) });
-  const failed = report.checks.filter((check) => !check.ok).map((check) => check.name);
-  expect(report.checks.map((check) => check.name)).toEqual(each.checks);
-  expect(failed).toEqual(each.failed);
-  expect(report.isValid).toBe(each.valid);
-});
-
-test("a file is never valid once any of its bytes was changed", { timeout: 60_000 }, () => {
-  const file = unhex(anchored.file);
-  for (let at = 0; at < file.length; at += 37) {
-    const changed = Uint8Array.from(file);
-    changed[at] = (changed[at] as number) ^ 0x01;
-    expect(checkReceiptFile(changed).isValid, `byte ${at}`).toBe(false);
-  }
-});
+claimFindings(files);
+claimNoChangePasses(anchored);
 
 test("a file that was cut is refused at any length", () => {
   const file = unhex(anchored.file);
