@@ -10,6 +10,7 @@ import pytest
 
 from ambientd.api.cluster import ClusterPlan
 from ambientd.api.operations import NODES, TASK_SUBMIT, TASK_WAIT
+from ambientd.api.replies import Task
 from ambientd.api.requests import ListNodes, SubmitTask, WaitForTask
 from tests.mesh.cluster import Cluster, Daemon
 from tests.mesh.modules import rounds, spin
@@ -56,22 +57,19 @@ def ctl(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_proven_task_is_proven_verified_paid_and_checked_offline(
-    mesh: Cluster, tmp_path: Path
-) -> None:
-    submitter, worker = mesh.daemons[0], mesh.daemons[-1]
-    proves = f"prover={CYCLES}"
+def proven(mesh: Cluster, submitter: Daemon, worker: Daemon, cycles_max: int) -> Task:
+    """Have a task proven that may take so many cycles, once the prover has announced itself."""
 
     def is_announced() -> bool:
         found = submitter.ask(NODES, ListNodes()).nodes
-        return any(proves in node.labels for node in found)
+        return any(f"prover={CYCLES}" in node.labels for node in found)
 
     mesh.until(is_announced, "the prover has announced itself")
     request = SubmitTask(
         module=spin(),
         input=rounds(20),
         assurance="proven",
-        cycles_max=CYCLES,
+        cycles_max=cycles_max,
         gas_max=1_000_000,
         memory_bytes_max=1 << 20,
         output_bytes_max=1_000,
@@ -80,9 +78,17 @@ def test_a_proven_task_is_proven_verified_paid_and_checked_offline(
     task = submitter.ask(TASK_SUBMIT, request).task_id
     ended = submitter.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=PROVE_S * 1000))
     mesh.check_alive()
-    assert (ended.state, ended.verdict) == ("final", "proven"), (
-        worker.data_dir / "log"
-    ).read_text()
+    said = (worker.data_dir / "log").read_text()
+    assert (ended.state, ended.verdict) == ("final", "proven"), said
+    return ended
+
+
+def test_a_proven_task_is_proven_verified_paid_and_checked_offline(
+    mesh: Cluster, tmp_path: Path
+) -> None:
+    submitter, worker = mesh.daemons[0], mesh.daemons[-1]
+    ended = proven(mesh, submitter, worker, CYCLES)
+    task = ended.task_id
     status = worker.status()
     assert status is not None
     assert [slot.worker for slot in ended.slots] == [status.node]

@@ -7,14 +7,14 @@ import pytest
 
 from ambientd.adapters.verifier_program import image_id
 from ambientd.api.cluster import ClusterPlan
-from ambientd.api.operations import NODES, STATUS, TASK_SUBMIT, TASK_WAIT
-from ambientd.api.requests import GetStatus, ListNodes, SubmitTask, WaitForTask
+from ambientd.api.operations import STATUS
+from ambientd.api.requests import GetStatus
 from ambientd.rules.proofs import read_proof
 from scripts.proof_image import build
 from tests.mesh.cluster import Cluster
-from tests.mesh.modules import rounds, spin
+from tests.mesh.modules import spin
 from tests.mesh.test_images import lets_speak
-from tests.mesh.test_proven import CYCLES, PROVE_S, configure, ctl
+from tests.mesh.test_proven import CYCLES, configure, ctl, proven
 from tests.proofs.images import program
 from tests.proofs.test_universal import universal
 
@@ -59,28 +59,7 @@ def test_members_decide_on_an_image_a_task_is_proven_with_it_and_a_stranger_chec
             assert named.returncode == 0, named.stderr
         shown = ("image", "show", module, "--data-dir", worker.data_dir)
         mesh.until(lambda: "decided in epoch 2" in ctl(*shown).stdout, "the prover knows it")
-        mesh.until(
-            lambda: any(
-                f"prover={CYCLES}" in node.labels
-                for node in submitter.ask(NODES, ListNodes()).nodes
-            ),
-            "the prover has announced itself",
-        )
-        request = SubmitTask(
-            module=spin(),
-            input=rounds(20),
-            assurance="proven",
-            cycles_max=FEW_CYCLES,
-            gas_max=1_000_000,
-            memory_bytes_max=1 << 20,
-            output_bytes_max=1_000,
-            wall_ms_max=30_000,
-        )
-        task = submitter.ask(TASK_SUBMIT, request).task_id
-        ended = submitter.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=PROVE_S * 1000))
-        mesh.check_alive()
-        said = (worker.data_dir / "log").read_text()
-        assert (ended.state, ended.verdict) == ("final", "proven"), said
+        task = proven(mesh, submitter, worker, FEW_CYCLES).task_id
         mesh.until(lambda: ctl("proof", "get", task, "-o", proof, *at).returncode == 0, "the proof")
         for words in (
             ("receipt", "get", task, "-o", receipt),
