@@ -26,7 +26,7 @@ from ambientd.config.places import socket_path_for
 from ambientd.consensus.messages import Append, Forward, decode_message, encode_message
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import NodeKind, Profile
-from ambientd.node.core import LOG_FRAME
+from ambientd.node.frames import LOG_FRAME
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 
 UNDER_WAY_MAX = 1500

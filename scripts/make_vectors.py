@@ -60,7 +60,7 @@ from ambientd.model.record import (
     VersionKnown,
 )
 from ambientd.model.task import Assurance, Constraint
-from ambientd.node.core import job_frame
+from ambientd.node.frames import job_frame
 from ambientd.rules.auditing import is_audited, lone_permille, replicas_for
 from ambientd.rules.notes import note_text
 from scripts import audit_vectors, mark_vectors

@@ -18,7 +18,8 @@ from ambientd.consensus.messages import (
 from ambientd.ledger.state import LedgerState
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.record import VersionKnown
-from ambientd.node.core import LOG_FRAME, Node
+from ambientd.node.core import Node
+from ambientd.node.frames import LOG_FRAME
 
 SPEAKS_ONE_IN = 20
 HASTENS_ONE_IN = 6

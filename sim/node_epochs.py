@@ -13,8 +13,8 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.record import Body, Epoch, SeatAsked, SeatVote, SeatWish
 from ambientd.node.build import beacon_tip
-from ambientd.node.core import LOG_FRAME
 from ambientd.node.effect import PersistLedger
+from ambientd.node.frames import LOG_FRAME
 from ambientd.node.stops import read_stop
 from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.runtime.persistence import ends_of

@@ -23,8 +23,8 @@ from ambientd.consensus.messages import (
 )
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import FIRST_EPOCH
-from ambientd.node.core import LOG_FRAME
 from ambientd.node.effect import BroadcastFrame, NodeEffect, SendFrame
+from ambientd.node.frames import LOG_FRAME
 from sim.crooked import crooked, signed_append, stall
 from sim.forged import certified_alone, timeouts_of, vote_for
 from sim.games import Games

@@ -14,7 +14,7 @@ from typing import Any
 
 from ambientd.codec import ed25519, secp256k1, signing
 from ambientd.consensus import certificates, core, follower, messages
-from ambientd.node import core as node
+from ambientd.node import applying
 from ambientd.telemetry import batch, cells
 from ambientd.telemetry import core as telemetry
 from sim import (
@@ -83,7 +83,7 @@ _PATCHES = (
     Patch(secp256k1, "sign", lambda _: QuickCurve.sign),
     Patch(secp256k1, "verify", lambda _: QuickCurve.verify),
     Patch(peg_chain, "verify", lambda _: QuickCurve.verify),
-    Patch(node, "apply_block", SharedBlocks),
+    Patch(applying, "apply_block", SharedBlocks),
 )
 _SAID = (messages, replica, liars, checkers, node_epochs)
 _HEADED = (

@@ -44,9 +44,10 @@ from ambientd.model.record import Admit, Body, Join, Record
 from ambientd.model.task import Result, TaskSpec
 from ambientd.model.telemetry import Measure, Observation
 from ambientd.node.build import NodeOptions, signer_of
-from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node
+from ambientd.node.core import Node
 from ambientd.node.effect import BroadcastFrame, NodeEffect, SendFrame
 from ambientd.node.event import Event
+from ambientd.node.frames import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME
 from ambientd.ports.store import StoreTable
 from ambientd.rules.bundles import is_bundle
 from ambientd.telemetry.safe_mode import SafeModeOptions, Threshold

@@ -32,7 +32,7 @@ from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Cancel, Record
 from ambientd.model.task import DEFAULT_CLASS, Commit, SlotState, TaskSpec, TaskState
-from ambientd.node import core
+from ambientd.node import applying
 from ambientd.node.compaction import Compactor, PersistSnapshot
 from ambientd.roles import anchorer, checkpointer
 from ambientd.roles.anchoring.core import Anchoring
@@ -495,5 +495,5 @@ LEDGER_MUTANTS = (
         scenario="node-money",
         vice="recall",
     ),
-    bug("own-clock", "dates blocks by its own clock", Patch(core, "apply_block", _own_clock)),
+    bug("own-clock", "dates blocks by its own clock", Patch(applying, "apply_block", _own_clock)),
 )

@@ -41,7 +41,7 @@ from ambientd.api.operations import OPERATIONS
 from ambientd.codec.canonical import encode
 from ambientd.config.places import socket_path_for
 from ambientd.model.genesis import Rules
-from ambientd.node.core import JOB_FRAME, LOG_FRAME
+from ambientd.node.frames import JOB_FRAME, LOG_FRAME
 from tests.adapters.libp2p.test_hostility import GOSSIP_ATTACKS, MESHSUB
 from tests.mesh.cluster import Cluster
 from tests.mesh.test_hostile_peers import attacker, check_served, node_of, victim_of

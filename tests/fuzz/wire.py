@@ -46,7 +46,7 @@ with atheris.instrument_imports(include=INSTRUMENTED):
     from ambientd.errors import RemoteProtocolError, UsageError
     from ambientd.ledger.admission import decode_record, shape_fault
     from ambientd.model.message import JobMessage
-    from ambientd.node.core import JOB_BYTES_MAX
+    from ambientd.node.frames import JOB_BYTES_MAX
     from ambientd.ports.worker_protocol import Reply
     from ambientd.rules.bitcoin_codec import decode_block, decode_header, decode_transaction
     from ambientd.rules.receipt_check import check_receipt_file

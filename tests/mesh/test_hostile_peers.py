@@ -30,7 +30,7 @@ from ambientd.model.base import Digest, TaskId
 from ambientd.model.chunk import ChunkAsked
 from ambientd.model.genesis import Rules
 from ambientd.model.message import PARCEL_BYTES_MAX, ParcelSent
-from ambientd.node.core import JOB_FRAME, LOG_FRAME, job_frame
+from ambientd.node.frames import JOB_FRAME, LOG_FRAME, job_frame
 from ambientd.ports.transport import HostPort, TransportOptions
 from tests.adapters.libp2p.test_hostility import GOSSIP_ATTACKS, MESHSUB
 from tests.mesh.cluster import Cluster, Daemon

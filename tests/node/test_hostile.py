@@ -21,7 +21,7 @@ from ambientd.model.record import Admit, Fraud
 from ambientd.model.task import Assurance
 from ambientd.model.telemetry import Observation
 from ambientd.node.build import NodeOptions
-from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node, job_frame
+from ambientd.node.core import Node
 from ambientd.node.effect import (
     ConditionChanged,
     NodeEffect,
@@ -36,6 +36,7 @@ from ambientd.node.event import (
     RecordOffered,
     RoundTripMeasured,
 )
+from ambientd.node.frames import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, job_frame
 from ambientd.node.roots import KEPT_MAX, RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence, fraud_judge
 from ambientd.telemetry.batch import FIRST_HASH, sign_batch

@@ -27,7 +27,7 @@ from ambientd.model.chunk import OutlineGiven
 from ambientd.model.genesis import Genesis
 from ambientd.model.learning import Terms, TolerantPlan
 from ambientd.model.message import JobMessage
-from ambientd.node.core import JOB_BYTES_MAX, job_frame
+from ambientd.node.frames import JOB_BYTES_MAX, job_frame
 from ambientd.node.stops import follow_epochs
 from ambientd.roles.courier import Courier
 from ambientd.rules.blame_check import check_blame_file

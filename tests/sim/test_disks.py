@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ambientd.consensus.messages import Timeout, Vote, decode_message
-from ambientd.node.core import LOG_FRAME
 from ambientd.node.effect import PersistTelemetryEpoch
+from ambientd.node.frames import LOG_FRAME
 from ambientd.ports.store import Delete, Put, StoreTable
 from ambientd.runtime.persistence import recover, writes_of
 from sim.cluster import ClusterOptions, FastKit, build, genesis_of, run

@@ -8,7 +8,7 @@ import pytest
 from ambientd.ledger.apply import BlockContext, BlockResult, ProveFraud, apply_block
 from ambientd.ledger.state import LedgerState
 from ambientd.model.record import Record
-from ambientd.node import core
+from ambientd.node import applying
 from sim.checkers import InvariantViolation
 from sim.cluster import ClusterOptions, genesis_of, run
 from sim.mutants.patch import Patch, replaced
@@ -54,7 +54,7 @@ def take(shared: SharedBlocks, state: LedgerState, context: BlockContext) -> Blo
 @pytest.mark.slow
 def test_a_world_is_the_same_when_every_node_applies_every_block() -> None:
     shared = run(CALM)
-    with replaced(Patch(core, "apply_block", lambda _: apply_block)):
+    with replaced(Patch(applying, "apply_block", lambda _: apply_block)):
         assert run(CALM) == shared
 
 

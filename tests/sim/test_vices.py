@@ -8,7 +8,7 @@ from ambientd.codec.canonical import decode
 from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest
 from ambientd.model.message import CommitSent, JobMessage, RevealSent
-from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME
+from ambientd.node.frames import JOB_BYTES_MAX, JOB_FRAME
 from sim.cluster import ClusterOptions, FastKit, run
 from sim.faults import Fault
 from sim.node_machine import FRAME

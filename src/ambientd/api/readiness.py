@@ -22,7 +22,7 @@ def unready(own: NodeId, parts: Parts) -> Iterator[str]:
     elif node.consensus.is_behind:
         yield "it reads what it has missed"
     else:
-        yield from _late(node.log.committed_at_ms, parts.now())
+        yield from _late(node.committed_at_ms, parts.now())
     if node.coordinator is None:
         yield "its term has no coordinator"
     if not parts.transport.peers() and set(ledger.members) != {own}:

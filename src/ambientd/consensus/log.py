@@ -93,8 +93,6 @@ class Log:
         self._limit = FetchLimit(first)
         self._hint_limit = FetchLimit(first)
         self._ended: Committed | None = None
-        self.committed_at_ms: int | None = None
-        """When this process last committed a block; None before its first."""
         self._server = SnapshotServer(first, blocks)
         self._fetcher = SnapshotFetcher(first, stops.read)
         self._fetched: SnapshotFetched | None = None
@@ -172,8 +170,6 @@ class Log:
             effects += self._fetch_pages(now)
         if self._first_start is not None:
             effects += self._see_to(self._first_start, event, effects, now)
-        if any(isinstance(effect, Committed) for effect in effects):
-            self.committed_at_ms = now
         return effects
 
     def _look_on(self, event: Event, now: int) -> list[Effect]:

@@ -20,6 +20,7 @@ from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
 from ambientd.model.mark import Mark
+from ambientd.node.applying import Applier
 from ambientd.node.compaction import Compactor, LogKept, LogOptions
 from ambientd.node.core import Node
 from ambientd.node.cores import Cores
@@ -155,4 +156,5 @@ def build_node(
         keeper=Keeper(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),
     )
-    return Node(signer, cores, roots, fraud_judge(ledger), Compactor(options.log, kept))
+    applier = Applier(ledger, roots, fraud_judge(ledger), Compactor(options.log, kept))
+    return Node(signer, cores, applier)

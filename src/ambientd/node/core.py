@@ -17,10 +17,7 @@ from ambientd.consensus import messages as log_messages
 from ambientd.consensus.core import Consensus
 from ambientd.consensus.log import Log
 from ambientd.errors import RemoteProtocolError
-from ambientd.ledger.apply import ProveFraud, apply_block, decode_record
 from ambientd.ledger.awaiting import awaited_ms
-from ambientd.ledger.draft import BlockContext
-from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import EpochBegan, LedgerEvent, NodeJoined
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
@@ -29,8 +26,8 @@ from ambientd.model.message import JobMessage
 from ambientd.model.offer import Wish
 from ambientd.model.record import Fraud, NodeReport
 from ambientd.node import event as node_events
+from ambientd.node.applying import Applier
 from ambientd.node.bitcoin import on_bitcoin
-from ambientd.node.compaction import Compactor, PersistSnapshot
 from ambientd.node.cores import Cores
 from ambientd.node.effect import (
     AllowNodes,
@@ -39,19 +36,16 @@ from ambientd.node.effect import (
     CoordinatorElected,
     NodeEffect,
     PeerMisbehaved,
-    PersistLedger,
     PersistTelemetryEpoch,
     PublishGossip,
     RecordDropped,
     SendFrame,
-    Told,
 )
 from ambientd.node.executions import Ended, on_execution, says_of_device
-from ambientd.node.installing import beacons_of, changes, pages_of, state_of
+from ambientd.node.frames import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, job_frame, log_frame
 from ambientd.node.learning_event import LearningReport
 from ambientd.node.outdated import looking_on
 from ambientd.node.proposals import Proposals
-from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
 from ambientd.node.wishes import Wishes
 from ambientd.roles.anchorer import Overdue
@@ -60,40 +54,23 @@ from ambientd.telemetry import messages as telemetry_messages
 from ambientd.telemetry.core import Telemetry
 from ambientd.telemetry.hearing import heard_by
 
-LOG_FRAME = b"\x01"
-JOB_FRAME = b"\x02"
-JOB_BYTES_MAX = 64 * 1024
-
-
-def job_frame(message: JobMessage) -> bytes:
-    """Give the frame that carries a job message."""
-    return JOB_FRAME + encode(message)
-
 
 class Node:
     """One node's cores behind one `handle`."""
 
-    def __init__(
-        self,
-        signer: Signer,
-        cores: Cores,
-        roots: RecentRoots,
-        judge: ProveFraud,
-        compactor: Compactor,
-    ) -> None:
+    def __init__(self, signer: Signer, cores: Cores, applier: Applier) -> None:
         self._proposals = Proposals(signer)
         self._id = NodeId(signer.public_key)
         self._cores = cores
         self._wishes = Wishes(cores, self._id)
-        self._roots = roots
-        self._judge = judge
-        self._compactor = compactor
+        self._applier = applier
         self._out: list[NodeEffect] = []
         self._now = 0
         self._coordinator: NodeId | None = None
         self._connected: set[NodeId] = set()
         self._log_queue: deque[log_events.Event] = deque()
         self._draining = False
+        self._committed_at_ms: int | None = None
         self._roles_due_ms: int | None = None
         """When a core other than the log next wants a tick; None when that may have changed."""
 
@@ -111,6 +88,11 @@ class Node:
     def log(self) -> Log:
         """Give the log across its epochs, to be read only."""
         return self._cores.log
+
+    @property
+    def committed_at_ms(self) -> int | None:
+        """Give when this process last committed a block; None before its first."""
+        return self._committed_at_ms
 
     @property
     def coordinator(self) -> NodeId | None:
@@ -358,11 +340,9 @@ class Node:
                 self._cores.reporter.is_silent, self._roles_due_ms = False, None
                 self._out.append(effect)
             case log_effects.Send(to=to, message=message):
-                frame = LOG_FRAME + log_messages.encode_message(message)
-                self._out.append(SendFrame(NodeId(to), frame))
+                self._out.append(SendFrame(NodeId(to), log_frame(message)))
             case log_effects.Broadcast(message=message):
-                frame = LOG_FRAME + log_messages.encode_message(message)
-                self._out.append(BroadcastFrame(frame))
+                self._out.append(BroadcastFrame(log_frame(message)))
             case log_effects.Committed():
                 self._apply(effect)
             case log_effects.SnapshotFetched():
@@ -391,55 +371,24 @@ class Node:
         self._proposals.add(body)
 
     def _apply(self, committed: log_effects.Committed) -> None:
-        """Run committed blocks through the ledger, then tell the roles and the owner."""
-        ledger = self._cores.ledger
+        """Bring the ledger to the committed blocks, then tell the roles and the owner."""
         self._roles_due_ms = None
-        writes: dict[Key, Entry | None] = {}
-        events: list[tuple[LedgerEvent, BlockContext]] = []
-        snapshots: list[PersistSnapshot] = []
-        for block in committed.blocks:
-            epoch = ledger.epoch.number
-            header = block.block.header
-            context = BlockContext(
-                index=header.index,
-                term=header.term,
-                time_ms=header.time_ms,
-                beacon=header.beacon,
-                proposer=NodeId(header.proposer),
-                hash=block.hash,
-            )
-            records = [decode_record(raw) for raw in block.block.records]
-            result = apply_block(ledger, context, records, self._judge)
-            ledger.commit(context.index, result.writes, result.tree)
-            writes.update(result.writes)
-            self._roots.add(context.index, result.root, ledger.epoch_due)
-            events += [(event, context) for event in result.events]
-            snapshots += self._compactor.on_block(
-                block, epoch, ledger.tree, ends_epoch=ledger.epoch.number != epoch
-            )
-        self._out.append(PersistLedger.of(committed, writes, ledger))
-        self._out += snapshots
-        for event, context in events:
-            self._out.append(Told(event, context.index, context.time_ms))
-            self._on_ledger_event(event)
+        self._committed_at_ms = self._now
+        keeps, told = self._applier.apply(committed)
+        self._out += keeps
+        for each in told:
+            self._out.append(each)
+            self._on_ledger_event(each.event)
 
     def _install(self, fetched: log_effects.SnapshotFetched) -> None:
-        """Go over to a later state that the log has proven; what happened meanwhile is not told."""
-        ledger = self._cores.ledger
+        """Go over to a later state; what is owed there is taken up as at a start."""
         self._roles_due_ms = None
-        later = state_of(fetched, ledger)
-        writes, head_index = changes(ledger, later), ledger.applied_index
-        ledger.become(later)
-        beacons = beacons_of(ledger)
-        committed = log_effects.Committed((fetched.block,), beacons, fetched.dropped)
-        self._roots.add(ledger.applied_index, ledger.root, ledger.epoch_due)
-        self._out.append(PersistLedger.of(committed, writes, ledger, is_leap=True))
-        self._out.append(
-            self._compactor.installed(fetched.snapshot, pages_of(fetched), fetched.ends, head_index)
-        )
+        keeps, beacons = self._applier.install(fetched)
+        self._out += keeps
         self._let_in()
         self._resume()
-        self._log_queue.append(log_events.Installed(beacons, awaited_ms(ledger)))
+        awaited = awaited_ms(self._cores.ledger)
+        self._log_queue.append(log_events.Installed(beacons, awaited))
 
     def _on_ledger_event(self, event: LedgerEvent) -> None:
         cores, now = self._cores, self._now

@@ -36,7 +36,6 @@ from ambientd.model.effect import (
 from ambientd.model.execution import AbortCause
 from ambientd.model.learning_effect import BringUpdate, LearningEffect, RoundWish
 from ambientd.model.message import ParcelSent
-from ambientd.node.core import job_frame
 from ambientd.node.effect import (
     AllowNodes,
     BroadcastFrame,
@@ -50,6 +49,7 @@ from ambientd.node.effect import (
     Told,
 )
 from ambientd.node.event import Event, ExecutionEnded, StateReached
+from ambientd.node.frames import job_frame
 from ambientd.ports.anchors import Anchors
 from ambientd.ports.transport import Transport
 from ambientd.runtime.blobs import Blobs
