@@ -23,6 +23,7 @@ from ambientd.consensus.effects import (
     PersistBlock,
     PersistSafety,
     Send,
+    VoteDecided,
 )
 from ambientd.consensus.epochs import Epoch, epoch_of, succession_fault
 from ambientd.consensus.events import (
@@ -136,6 +137,7 @@ class Store:
     beacons: tuple[BeaconLink, ...] = ()
     roots: list[bytes] = field(default_factory=lambda: [b"\0" * 32])
     wanted: dict[bytes, bytes] = field(default_factory=dict)
+    has_mark: bool = False  # that this key has voted, or never may
 
     def apply(self, committed: Committed) -> None:
         """Append blocks to the log and their records to the ledger."""
@@ -253,6 +255,9 @@ class Replica:
         self._must_apply = False
         if self.store.epoch is None:
             self.store.epoch = epoch_of(self.options)
+        is_known = not self.is_first_start or self.store.has_mark or self.store.safety is not None
+        if self.store.has_mark and self.store.safety is None:
+            self.options = replace(self.options, may_vote=False)
         self.log = Log(
             self.options,
             self._signer,
@@ -263,7 +268,7 @@ class Replica:
             blocks=self.store,
             stops=self.store,
             rules=self._rules,
-            was_heard=self.was_heard if self.is_first_start and not self.store.safety else None,
+            past=None if is_known else self,
         )
         effects = self._handle(Started(self.awaited_ms), now)
         for record in self.store.wanted.values():
@@ -275,9 +280,13 @@ class Replica:
         """Give the record by which a member's key is known to have been used."""
         return RECORD_PREFIX + b"word of " + self.key
 
-    def was_heard(self) -> bool:
+    def is_in_state(self) -> bool:
         """Tell whether the log holds it."""
         return any(self.word in block.block.records for block in self.store.log)
+
+    def is_own(self, record: bytes) -> bool:
+        """Tell whether a record is that word: no other has an author here."""
+        return record == self.word
 
     def crash(self) -> None:
         """Lose the machine."""
@@ -323,6 +332,8 @@ class Replica:
                 return Delivery(effect.to, encode_message(effect.message))
             case Broadcast():
                 return Delivery(None, encode_message(effect.message))
+            case VoteDecided():
+                self.store.has_mark = True
             case _:
                 pass
         return None

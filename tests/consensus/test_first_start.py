@@ -1,6 +1,7 @@
 """A founder's key whose store is empty: new, and then it votes; or used, and then it never does."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -10,14 +11,20 @@ from ambientd.consensus.messages import (
     Append,
     Blocks,
     EquivocalBlocks,
+    EquivocalVotes,
+    EvidenceMessage,
     Fetch,
+    Forward,
+    Message,
     Position,
+    QcNotice,
     Timeout,
     Vote,
 )
+from ambientd.errors import ConfigError
 from sim.disk import LogDisk
 from sim.replica import Store
-from tests.consensus.bench import Bench, of, record, sent
+from tests.consensus.bench import START_MS, Bench, of, record, sent
 
 
 def founded(count: int = 4) -> Bench:
@@ -55,7 +62,7 @@ def go_on(bench: Bench, for_ms: int) -> None:
         bench.run(50)
         for who, node in enumerate(bench.nodes):
             machine = node.machine
-            is_silent = machine is None or not machine.options.may_vote or node.was_heard()
+            is_silent = machine is None or not machine.options.may_vote or node.is_in_state()
             if who not in said and not is_silent:
                 said.add(who)
                 bench.submit(who, node.word)
@@ -156,7 +163,7 @@ def test_a_late_founder_signs_nothing_before_it_has_what_the_others_have_shown()
 def test_a_founders_key_that_was_used_never_signs_again(who: int, blocks: int) -> None:
     bench = founded()
     bench.start()
-    while len(bench.log(0)) < blocks or not bench.nodes[who].was_heard():
+    while len(bench.log(0)) < blocks or not bench.nodes[who].is_in_state():
         go_on(bench, 50)
     before = lose_all(bench, who)
     go_on(bench, 300)
@@ -168,6 +175,16 @@ def test_a_founders_key_that_was_used_never_signs_again(who: int, blocks: int) -
     assert told(bench, who) == told(bench, (who + 1) % 4) == [record(1)]
     assert not bench.nodes[who].log.is_first_start  # type: ignore[union-attr]
     assert convicted(bench) == set()
+
+
+def is_shown(bench: Bench, who: int) -> bool:
+    """Tell whether the log of the others has any signature of a member's."""
+    key, number = bench.key(who), bench.number(who)
+    blocks = [block.block for other in range(bench.count) for block in bench.log(other)]
+    signed = {member for block in blocks for member, _ in block.qc.signatures}
+    proposers = {block.header.proposer for block in blocks}
+    is_told = any(bench.nodes[who].word in block.records for block in blocks)
+    return number in signed or key in proposers or is_told
 
 
 def contradictions(bench: Bench, who: int) -> list[EquivocalBlocks]:
@@ -236,6 +253,116 @@ def test_a_certificate_that_a_late_founder_alone_was_shown_does_not_stop_the_log
     assert len(bench.log(others[0])) > height
 
 
+@pytest.mark.parametrize("who", range(4))
+def test_a_key_whose_vote_is_in_the_log_is_known_before_it_has_said_a_word(who: int) -> None:
+    bench = founded()
+    bench.start()
+    bench.run(300)
+    assert not bench.nodes[who].is_in_state()
+    was_shown = is_shown(bench, who)
+    before = lose_all(bench, who)
+    bench.start(who)
+    bench.run(15_000)
+    assert decisions(bench, who) == [True, not was_shown]
+    assert bool(signed_by(bench, who, before)) is not was_shown
+    assert contradictions(bench, who) == []
+    assert convicted(bench) == set()
+
+
+def test_three_of_four_keys_show_in_a_log_of_a_few_blocks() -> None:
+    bench = founded()
+    bench.start()
+    bench.run(300)
+    assert sum(is_shown(bench, who) for who in range(4)) >= 3
+
+
+def shown(bench: Bench, kind: str) -> Message:
+    """Give what another member shows to 1, whose key has signed something in it."""
+    block = bench.block(0, 1, bench.genesis)
+    gave_up = [bench.timeout(who, 1, bench.genesis) for who in range(4)]
+    by_others = bench.tc(1, gave_up[0], *gave_up[2:])
+    match kind:
+        case "a vote":
+            return QcNotice(bench.qc(block, 0, 1, 2), None)
+        case "a time-out":
+            return QcNotice(bench.genesis, bench.tc(1, *gave_up[:3]))
+        case "a block":
+            return bench.block(1, 2, bench.genesis, tc=by_others)
+        case "a record":
+            return bench.block(0, 1, bench.genesis, bench.nodes[1].word)
+        case "two votes":
+            other = bench.block(0, 1, bench.genesis, record(1))
+            return EvidenceMessage(EquivocalVotes(bench.vote(1, block), bench.vote(1, other)))
+        case _:
+            return QcNotice(bench.qc(block, 0, 2, 3), None)
+
+
+@pytest.mark.parametrize("kind", ["a vote", "a time-out", "a block", "a record", "two votes"])
+def test_a_key_that_sees_anything_it_has_signed_never_votes(kind: str) -> None:
+    bench = founded()
+    bench.start(1)
+    bench.receive(1, 2, shown(bench, "nothing of its own"))
+    assert decisions(bench, 1) == []
+    done = bench.receive(1, 2, shown(bench, kind))
+    assert isinstance(done[0], VoteDecided), "it is kept before what tells it is taken in"
+    assert decisions(bench, 1) == [False]
+    bench.restart(1)
+    bench.start(0, 2, 3)
+    go_on(bench, 20_000)
+    assert signed_by(bench, 1) == []
+    assert decisions(bench, 1) == [False]
+
+
+@pytest.mark.parametrize("kind", ["a vote", "a time-out", "a block", "two votes"])
+def test_what_a_key_has_not_signed_keeps_nobody_from_voting(kind: str) -> None:
+    bench = founded()
+    bench.signers[1], signer = bench.signers[3], bench.signers[1]
+    forged = shown(bench, kind)  # in the name of 3, as far as numbers go
+    bench.signers[1] = signer
+    bench.start(1)
+    bench.receive(1, 2, forged)
+    assert decisions(bench, 1) == []
+
+
+def test_a_late_founder_gives_up_the_term_that_others_have_begun_and_votes_in_the_next() -> None:
+    bench = founded()
+    bench.start(0, 1, 2)
+    go_on(bench, 1_000)
+    bench.start(3)
+    go_on(bench, 1_000)
+    assert decisions(bench, 3) == [True]
+    assert {type(each) for each in signed_by(bench, 3)} == {Timeout}
+    assert bench.machine(0).term == 1, "one that gives up stops nobody"
+    bench.nodes[0].crash()
+    go_on(bench, 15_000)
+    votes = sent(bench.effects[bench.key(3)], Vote)
+    assert {vote.position.term for vote in votes} == {bench.machine(1).term}
+
+
+def test_what_a_founder_wants_in_the_log_waits_until_it_knows_whether_its_key_is_new() -> None:
+    bench = founded()
+    bench.start(0, 1, 2)
+    go_on(bench, 1_000)
+    bench.start(3)
+    while not decisions(bench, 3):
+        bench.submit(3, record(1))
+        bench.hop(lambda _, to, message: to != bench.key(3) or not is_certificate(message))
+        bench.tick(3, 50)
+        if len(bench.log(3)) > 3 and bench.now > START_MS + 4_000:
+            assert sent(bench.effects[bench.key(3)], Forward) == []
+            bench.settle()
+    go_on(bench, 3_000)
+    assert told(bench, 0) == [record(1)]
+
+
+def test_a_founder_whose_key_does_not_lead_to_its_beacon_tip_does_not_start() -> None:
+    bench = founded()
+    node = bench.nodes[2]
+    node.options = replace(node.options, beacon_secret=b"another")
+    with pytest.raises(ConfigError, match="beacon_secret does not lead to this member's beacon"):
+        bench.start(2)
+
+
 def test_a_restart_amid_the_first_start_forgets_nothing() -> None:
     bench = founded()
     bench.start()
@@ -245,12 +372,12 @@ def test_a_restart_amid_the_first_start_forgets_nothing() -> None:
     while not bench.log(2):  # and nobody has told it how far the log is
         bench.hop(lambda _, to, message: to != bench.key(2) or not is_certificate(message))
         bench.tick(2, 50)
-    assert decisions(bench, 2) == [True]
+    assert decisions(bench, 2) == [True, False], "what it has read is signed by its key"
     before = len(bench.effects[bench.key(2)])
     bench.restart(2)
     go_on(bench, 10_000)
     assert signed_by(bench, 2, before) == []
-    assert decisions(bench, 2)[-1] is False
+    assert decisions(bench, 2) == [True, False]
 
 
 def test_a_late_founder_restarted_amid_its_first_start_votes_all_the_same() -> None:
@@ -307,8 +434,8 @@ def test_whenever_folders_are_lost_nobody_is_convicted_and_nothing_forks(seed: i
     bench.start(late)
     victim = dice.randrange(bench.count)
     go_on(bench, dice.randrange(3_000))
-    was_heard = bench.nodes[victim].was_heard()
     before = lose_all(bench, victim)
+    told_of = is_shown(bench, victim)
     go_on(bench, dice.randrange(2_000))
     bench.start(victim)
     for number in range(3):
@@ -322,5 +449,5 @@ def test_whenever_folders_are_lost_nobody_is_convicted_and_nothing_forks(seed: i
     shortest = min(map(len, logs))
     assert shortest > 3
     assert len({tuple(log[:shortest]) for log in logs}) == 1
-    if was_heard:
+    if told_of:
         assert signed_by(bench, victim, before) == []

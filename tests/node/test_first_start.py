@@ -2,10 +2,20 @@
 
 from dataclasses import replace
 
-from ambientd.ledger.word_entries import Topic
+import pytest
+
+from ambientd.codec.canonical import encode
+from ambientd.codec.statements import sign_record
+from ambientd.ledger.entries import Entry, Key, tip_key, word_key
+from ambientd.ledger.seat_entries import UsedTip
+from ambientd.ledger.state import LedgerState
+from ambientd.ledger.word_entries import LastWord, Topic
 from ambientd.model.base import NodeId
-from ambientd.model.record import SeatWish
+from ambientd.model.genesis import FIRST_EPOCH
+from ambientd.model.record import SeatWish, VersionKnown
 from ambientd.node.compaction import LogOptions
+from ambientd.node.past import FoundersPast
+from sim.cluster import genesis_of
 from tests.fakes.memory_store import MemoryStore
 from tests.node.cluster import Cluster
 
@@ -32,6 +42,11 @@ def votes(cluster: Cluster, number: int) -> bool:
 def was_heard(cluster: Cluster, number: int, by: int) -> bool:
     key = NodeId(cluster.hosts[number].key)
     return cluster.ledger(by).last_word_ms(Topic.NODES, key) > 0
+
+
+def is_in_state(own: NodeId, changed: dict[Key, Entry]) -> bool:
+    """Tell what a state says of a key that differs so from the one that the genesis makes."""
+    return FoundersPast(LedgerState.from_items(genesis_of(4), changed, 1), own).is_in_state()
 
 
 def founded(count: int, log: LogOptions | None = None, guests: int = 0) -> Cluster:
@@ -78,6 +93,31 @@ def test_a_key_that_was_used_is_known_also_where_its_blocks_are_deleted() -> Non
     assert cluster.ledger(3).applied_index >= cluster.ledger(0).applied_index - 2
 
 
+def test_a_key_whose_block_has_counted_is_known_by_its_beacon_alone() -> None:
+    own, other = genesis_of(4).members[:2]
+    revealed = UsedTip(epoch=FIRST_EPOCH, value=bytes(32), count=1)
+    assert not is_in_state(own.node, {})
+    assert not is_in_state(own.node, {tip_key(other.beacon_tip): revealed})
+    assert is_in_state(own.node, {tip_key(own.beacon_tip): revealed})
+
+
+@pytest.mark.parametrize("topic", Topic)
+def test_any_word_of_a_member_tells_that_its_key_was_used(topic: Topic) -> None:
+    own, other = (founder.node for founder in genesis_of(4).members[:2])
+    said = {word_key(topic, own): LastWord(said_ms=1)}
+    assert is_in_state(own, said)
+    assert not is_in_state(other, said)
+
+
+def test_a_record_is_the_keys_own_by_its_author_and_bytes_that_are_none_are_nobodys() -> None:
+    one, other = (host.signer for host in Cluster(boots=False).hosts[:2])
+    past = FoundersPast(LedgerState.from_genesis(genesis_of(4)), NodeId(one.public_key))
+    body = VersionKnown(version=2, said_ms=1)
+    assert past.is_own(encode(sign_record(one, body)))
+    assert not past.is_own(encode(sign_record(other, body)))
+    assert not past.is_own(b"no record")
+
+
 def test_a_founder_that_comes_after_blocks_were_deleted_votes() -> None:
     cluster = founded(3, LogOptions(snapshot_blocks=8, kept_blocks=0))
     for _ in range(60):
@@ -106,3 +146,21 @@ def test_a_late_founder_reads_through_the_epochs_and_votes_in_the_present_one() 
     cluster.until(lambda: not cluster.hosts[3].log.is_first_start)
     assert not votes(cluster, 3)
     assert cluster.hosts[3].log.number == 3
+
+
+def test_a_lone_founder_that_lost_its_folder_begins_another_log_that_nobody_takes_in() -> None:
+    cluster = Cluster(members=1, guests=1, checked=False, boots=False)
+    begin(cluster, 0)
+    cluster.join(0)
+    task = cluster.submit()
+    cluster.until(lambda: cluster.ledger(1).applied_index > 10)
+    lose(cluster, 0)
+    first, height = cluster.ledger(1).root, cluster.ledger(1).applied_index
+    begin(cluster, 0)
+    cluster.submit(by=0)
+    cluster.run(20_000)
+    assert votes(cluster, 0)
+    assert cluster.ledger(0).applied_index > 10
+    assert cluster.ledger(0).task(task) is None
+    assert cluster.ledger(0).allowed_nodes() == {NodeId(cluster.hosts[0].key)}
+    assert (cluster.ledger(1).root, cluster.ledger(1).applied_index) == (first, height)

@@ -218,21 +218,18 @@ class Consensus(Voter):
         return self.handle(Started(awaited_ms), now=now)
 
     def begin_to_vote(self, options: ConsensusOptions, *, now: int) -> list[Effect]:
-        """Sign from here on: this key never has (`FirstStart`).
+        """Sign from here on: nobody knows of anything that this key has signed (`FirstStart`).
 
-        A term that others have begun it does not coordinate, as after any start.
+        A term that others have begun it gives up: what it may have lost there it cannot contradict.
         """
         self.options = options
         self._is_voter = self._number is not None and options.may_vote
-        self._check_beacon_secret()
         self._out.add(VoteDecided(may_vote=True))
         self._persist_safety()
         self._pacemaker.progressed(now)
         self._is_disturbed = True
         if self.term > 1 or self._safety.high_qc != self._verifier.genesis:
-            self._barred_term = self.term
-            if self.is_coordinator:
-                self._give_up(now)
+            self._give_up(now)
         return self.handle(Tick(), now=now)
 
     def fall_behind(self, sender: bytes, *, now: int) -> list[Effect]:

@@ -36,6 +36,10 @@ class EvidenceWatch:
         self._highest_parents: dict[int, Position] = {}
         self._timeouts: dict[int, dict[int, Timeout]] = {}
 
+    def has_signed(self, member: int) -> bool:
+        """Tell whether any vote or time-out of a member came."""
+        return member in self._votes or member in self._timeouts
+
     def saw_block(self, header: Header, signature: bytes) -> Evidence | None:
         """Take in a proposal."""
         first = self._blocks.setdefault(header.position, (header, signature))

@@ -1,28 +1,46 @@
 """A founder's first start: is its key new, or has it lost what it signed (protocols/05-log.md 4)?
 
 A folder that holds nothing but a founder's key looks the same in both cases; only the others know.
-So a founder with an empty store follows the log and signs nothing in it until it knows:
+So a founder with an empty store follows the log, and brings nothing of its own into it, until it
+knows:
 
     asking ──all, or a quorum with it, have nothing certified──────────► votes
-       └─────the log has begun: it reads as far as the others have shown
-                  ├──the state has no word of this key─────────────────► votes
-                  └──the state has one─────────────────────────────────► never votes
+       ├─────the log has begun: it reads as far as the others have shown
+       │          ├──the state has no word of this key──────────────► votes, from the next term
+       │          └──the state has one─────────────────────────────────► never votes
+       └─────anything that it takes in is signed by this key───────────► never votes
 
 It asks with a FETCH above every index, which is answered by the highest certificate alone.
 """
 
+from typing import Protocol
+
 from ambientd.consensus.certificates import Committee
-from ambientd.consensus.messages import Blocks
+from ambientd.consensus.effects import Broadcast, Effect, EvidenceFound, PersistBlock, Send
+from ambientd.consensus.messages import Blocks, Forward
 
 ABOVE_ALL = 2**53 - 1
 ASKS_MORE = 4
 
 
-class FirstStart:
-    """Which members have shown how far the log is."""
+class Past(Protocol):
+    """What the host can tell of what a key has said."""
 
-    def __init__(self, own: bytes, pause_ms: int) -> None:
+    def is_in_state(self) -> bool:
+        """Tell whether the state has a word of the key's."""
+        ...
+
+    def is_own(self, record: bytes) -> bool:
+        """Tell whether the key has signed a record."""
+        ...
+
+
+class FirstStart:
+    """Which members have shown how far the log is, and whether the key was used."""
+
+    def __init__(self, own: bytes, past: Past, pause_ms: int) -> None:
         self._own = own
+        self._past = past
         self._pause_ms = pause_ms
         self._epoch: int | None = None
         self._shown: set[bytes] = set()
@@ -63,5 +81,28 @@ class FirstStart:
         self.deadline = now + self._pause_ms
         return self._missing(committee)
 
+    def was_heard(self) -> bool:
+        """Tell whether the state has a word of this key."""
+        return self._past.is_in_state()
+
+    def shows_use(self, effect: Effect) -> bool:
+        """Tell whether what was taken in, and therefore verified, is signed by this key.
+
+        This process has signed nothing, nor has one before it that was stopped while it asked.
+        """
+        match effect:
+            case PersistBlock(block=block):
+                is_own = block.header.proposer == self._own
+                return is_own or any(map(self._past.is_own, block.records))
+            case EvidenceFound(culprit=culprit):
+                return culprit == self._own
+            case _:
+                return False
+
     def _missing(self, committee: Committee) -> list[bytes]:
         return [key for key in committee.members if key != self._own and key not in self._shown]
+
+
+def is_forward(effect: Effect) -> bool:
+    """Tell whether an effect brings records to others."""
+    return isinstance(effect, Send | Broadcast) and isinstance(effect.message, Forward)

@@ -37,7 +37,7 @@ from ambientd.consensus.events import (
     RecordSubmitted,
     Started,
 )
-from ambientd.consensus.first_start import ABOVE_ALL, FirstStart
+from ambientd.consensus.first_start import ABOVE_ALL, FirstStart, Past, is_forward
 from ambientd.consensus.judging import StateRootAt
 from ambientd.consensus.messages import (
     ENDS_MAX,
@@ -79,14 +79,15 @@ class Log:
         may_enter: Callable[[bytes], bool] = lambda _: True,
         secret_of: Callable[[bytes], bytes] | None = None,
         rules: SafetyRules | None = None,
-        was_heard: Callable[[], bool] | None = None,
+        past: Past | None = None,
     ) -> None:
-        """With `was_heard`, nothing here tells if the key is new: has the state a word of it?"""
-        self._first = first if was_heard is None else replace(first, may_vote=False)
-        self._was_heard = was_heard
+        """With `past`, nothing here tells if the key is new: it is to be found out first."""
+        self._first = first
         self._first_start: FirstStart | None = None
-        if was_heard is not None:
-            self._first_start = FirstStart(first.self_id, first.t0_ms // 2)
+        if past is not None:
+            first.require_beacon_secret()
+            self._first = replace(first, may_vote=False)
+            self._first_start = FirstStart(first.self_id, past, first.t0_ms // 2)
         self._secret_of = secret_of or (lambda _: first.beacon_secret)
         self._source = blocks
         self._stops = stops
@@ -115,7 +116,9 @@ class Log:
 
         self._epoch = epoch
         end = None if restored is None else restored.end
-        self.current = epoch(self._first if end is None else self._options_after(end), restored)
+        self._before = end
+        """How the epoch before the present one ended; None in the first."""
+        self.current = epoch(self._present_options(), restored)
         self._is_fresh = end is not None and restored is not None and restored.safety is None
         self._require_trusted()
 
@@ -169,7 +172,7 @@ class Log:
         if self._fetcher.is_fetching:
             effects += self._fetch_pages(now)
         if self._first_start is not None:
-            effects += self._see_to(self._first_start, event, effects, now)
+            effects = self._see_to(self._first_start, event, effects, now)
         return effects
 
     def _look_on(self, event: Event, now: int) -> list[Effect]:
@@ -225,6 +228,9 @@ class Log:
             return replace(options, may_vote=False)  # its owner named a tip that leads nowhere
         return replace(options, beacon_secret=secret)
 
+    def _present_options(self) -> ConsensusOptions:
+        return self._first if self._before is None else self._options_after(self._before)
+
     def _options_of(self, epoch: int) -> ConsensusOptions | None:
         """Give the options of a past epoch; None when there was none of that number."""
         if epoch == self._first.epoch:
@@ -235,9 +241,8 @@ class Log:
     def _begin_next(self, ended: Committed, awaited_ms: int | None, now: int) -> list[Effect]:
         """Swap the epochs; who led the old one or leads the new one shows the others how."""
         assert ended.end is not None
-        self._ended = None
-        before = self.current
-        options = self._options_after(ended.end)
+        self._ended, self._before = None, ended.end
+        before, options = self.current, self._present_options()
         restored = Restored(None, ended.blocks[-1], ended.beacons, end=ended.end)
         self.current = self._epoch(options, restored)
         self.current.inherit(before)
@@ -356,29 +361,31 @@ class Log:
     def _see_to(
         self, start: FirstStart, event: Event, effects: list[Effect], now: int
     ) -> list[Effect]:
-        """Ask how far the log is, and decide once this node is as far."""
-        committee, more = self.current.committee, list[Effect]()
+        """Ask how far the log is, and decide once this node is as far; give all there is to do."""
+        committee = self.current.committee
         start.enter(self.number)
+        # What this key has in the log shall tell that it was used: so nothing new goes there.
+        effects = [each for each in effects if not is_forward(each)]
         if isinstance(event, MessageReceived):
-            more = self._take_answer(start, event, now)
+            effects += self._take_answer(start, event, now)
+        if self.current.has_signed_before or any(map(start.shows_use, effects)):
+            self._first_start = None
+            return [VoteDecided(may_vote=False), *effects]
         asked = start.asks(committee, now)
         if not self.current.is_behind:  # else the blocks come first: nobody answers twice at once
-            more += self._labelled([Send(key, Fetch(ABOVE_ALL)) for key in asked])
+            effects += self._labelled([Send(key, Fetch(ABOVE_ALL)) for key in asked])
         # The host has not applied yet what is new here: it says when it has.
-        later = (Committed, SnapshotFetched)
-        is_applied = not any(isinstance(each, later) for each in (*effects, *more))
+        is_applied = not any(isinstance(each, Committed | SnapshotFetched) for each in effects)
         if not is_applied or not start.is_told(committee, now) or self.current.is_behind:
-            return more
+            return effects
         if not self.current.options.is_trusted:  # its committee may have retired: the state waits
-            return more
-        assert self._was_heard is not None, "a first start knows whom to ask"
+            return effects
         self._first_start = None
-        if self._was_heard():
-            return [*more, VoteDecided(may_vote=False)]
+        if start.was_heard():
+            return [*effects, VoteDecided(may_vote=False)]
         self._first = replace(self._first, may_vote=True)
-        options = self._options_of(self.number)
-        assert options is not None, "the present epoch's beginning is kept"
-        return more + self._labelled(self.current.begin_to_vote(options, now=now))
+        begun = self.current.begin_to_vote(self._present_options(), now=now)
+        return effects + self._labelled(begun)
 
     def _take_answer(self, start: FirstStart, event: MessageReceived, now: int) -> list[Effect]:
         """Take the certificate that a member shows for its highest, if it holds."""
@@ -423,7 +430,8 @@ class Log:
         assert fetched is not None, "the host installs what was fetched"
         self._fetched = self._ended = None
         end = fetched.ends[-1] if fetched.ends else None
-        options = before.options if end is None else self._options_after(end)
+        self._before = end or self._before
+        options = before.options if end is None else self._present_options()
         safety = before.safety if end is None else None
         tail = before.uncommitted(fetched.snapshot.index)
         restored = Restored(safety, fetched.block, installed.beacons, tail)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ambientd.codec.statements import epoch_hash
+from ambientd.consensus import beacon
 from ambientd.consensus.messages import (
     FETCHED_BLOCKS_MAX,
     Position,
@@ -108,6 +109,12 @@ class ConsensusOptions:
     def is_trusted(self) -> bool:
         """Tell whether this epoch is not before the one that the owner trusts."""
         return self.trusted is None or self.epoch >= self.trusted.number
+
+    def require_beacon_secret(self) -> None:
+        """Refuse a member's secret that does not lead to the tip that the committee knows."""
+        tip = dict(zip(self.members, self.beacon_tips, strict=True)).get(self.self_id)
+        if tip is not None and tip != beacon.tip(self.beacon_secret):
+            _refuse("beacon_secret does not lead to this member's beacon tip")
 
     def __post_init__(self) -> None:
         self._validate_committee()

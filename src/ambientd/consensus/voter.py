@@ -6,7 +6,6 @@ signs nothing here; `core.Consensus` adds what a coordinator does.
 
 from msgspec.structs import replace
 
-from ambientd.consensus import beacon
 from ambientd.consensus.admission import Admission
 from ambientd.consensus.block_tree import Block
 from ambientd.consensus.catch_up import BlockSource
@@ -57,7 +56,8 @@ class Voter(Follower):
         self._state_root = state_root
         self._number = self.committee.number(options.self_id)
         self._is_voter = self._number is not None and options.may_vote
-        self._check_beacon_secret()
+        if self._is_voter:
+            options.require_beacon_secret()
         self._tally = TimeoutTally(self.committee, self.term)
         self._candidate: Block | None = None
         self._own_timeout: Timeout | None = None
@@ -65,12 +65,14 @@ class Voter(Follower):
         self._resend_at = 0  # of the own time-out, or of the proposal under way
         self._retry_at: int | None = None
 
-    def _check_beacon_secret(self) -> None:
-        if self._number is None or not self._is_voter:
-            return
-        if beacon.tip(self.options.beacon_secret) != self.options.beacon_tips[self._number]:
-            msg = "consensus options: beacon_secret does not lead to this member's beacon tip"
-            raise ConfigError(msg)
+    @property
+    def has_signed_before(self) -> bool:
+        """Tell, while this node signs nothing, whether its key has: others have shown it."""
+        number = self._number
+        if number is None:
+            return False
+        is_in_head = any(number == voter for voter, _ in self._safety.high_qc.signatures)
+        return is_in_head or self._watch.has_signed(number)
 
     def _persist_safety(self) -> None:
         self._out.add(PersistSafety(self._safety, self.options.epoch))

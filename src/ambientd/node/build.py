@@ -16,7 +16,6 @@ from ambientd.ledger.admission import may_propose
 from ambientd.ledger.apply import decode_record, is_admissible
 from ambientd.ledger.founders import first_epoch
 from ambientd.ledger.state import LedgerState
-from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
 from ambientd.model.mark import Mark
@@ -25,6 +24,7 @@ from ambientd.node.compaction import Compactor, LogKept, LogOptions
 from ambientd.node.core import Node
 from ambientd.node.cores import Cores
 from ambientd.node.learning import Learning
+from ambientd.node.past import FoundersPast
 from ambientd.node.proving import Proving
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, options_of
@@ -115,9 +115,6 @@ def build_node(
     def secret(asked_ms: int) -> bytes:
         return beacon_secret(options.seed, asked_ms)
 
-    def was_heard() -> bool:
-        return ledger.last_word_ms(Topic.NODES, own_id) > 0
-
     first = options_of(
         first_epoch(genesis), signer.cluster, own_id, secret(0), may_vote=options.may_vote
     )
@@ -133,7 +130,7 @@ def build_node(
         blocks=blocks,
         stops=LedgerStops(signer, roots),
         secret_of=beacon_secrets(ledger, own_id, secret),
-        was_heard=was_heard if options.is_first_start else None,
+        past=FoundersPast(ledger, own_id) if options.is_first_start else None,
     )
     cores = Cores(
         log=log,
