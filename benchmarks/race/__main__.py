@@ -19,7 +19,7 @@ from benchmarks.mesh import NOOP, machine
 from benchmarks.race.alone import NOT_HERE
 from benchmarks.race.chart import chart
 from benchmarks.race.course import CORES, inputs_of, sum_of
-from benchmarks.race.field import FIELD, HERE, ROOT, Contestant, Heat, LostError, Running
+from benchmarks.race.field import BUNDLE, HERE, ROOT, Contestant, Heat, LostError, Running, field_of
 from benchmarks.race.table import page
 from benchmarks.race.work import TASKS
 from benchmarks.wasm_kernels import MODULE, OPTIMISED
@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=1_000, help="tasks of each kind in a run")
     parser.add_argument("--alone", type=int, default=50, help="no-ops asked for one by one")
-    parser.add_argument("--only", help="those whose name has this in it")
+    parser.add_argument("--bundle", type=int, default=BUNDLE, help="inputs to a task, in bundles")
+    parser.add_argument("--only", nargs="+", help="those whose name has one of these in it")
     parser.add_argument("--write", action="store_true", help="write docs/race.md and its picture")
     parser.add_argument(
         "--draw", action="store_true", help="write them of what was measured before"
@@ -47,7 +48,8 @@ def main() -> None:
         _write(json.loads(MEASURED.read_text(encoding="utf-8")))
         return
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    field = [who for who in FIELD if not chosen.only or chosen.only in who.name]
+    parts = chosen.only or [""]
+    field = [who for who in field_of(chosen.bundle) if any(part in who.name for part in parts)]
     before, found = machine(), {}
     with tempfile.TemporaryDirectory(prefix="race-") as folder:
         modules = {"RACE_NOOP": str(NOOP), "RACE_DIGEST": str(_digest_module(Path(folder)))}
@@ -67,6 +69,7 @@ def main() -> None:
                 "before": before,
                 "after": machine(),
                 "tasks": chosen.tasks,
+                "bundle": chosen.bundle,
                 "runs": run + 1,
                 "found": found,
             }

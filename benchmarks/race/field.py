@@ -41,27 +41,36 @@ class Contestant:
 
 
 MESH = "benchmarks.race.mesh_peer"
-ALONE, BUNDLED = ("--bundle", "1"), ("--bundle", "64")
+BUNDLE = 64
+"""Inputs to a task of those that bundle, unless it is said otherwise."""
 MESH_KEEPS = "each word, 3 of 4 disks"
-FIELD = (
-    Contestant("process pool", "pool_peer.py", (), "nothing"),
-    Contestant("Ray", "ray_peer.py", (), "nothing"),
-    Contestant("Ray, twice and compared", "ray_peer.py", ("twice",), "nothing"),
-    Contestant("Dask", "dask_peer.py", (), "nothing"),
-    Contestant("Celery + Redis", "celery_peer.py", (), "a snapshot now and then"),
-    Contestant("Celery + Redis, synced", "celery_peer.py", ("synced",), "each write, one disk"),
-    *(
-        Contestant(f"ambientd, {name}", MESH, (assurance, *how), MESH_KEEPS, WASM)
-        for name, assurance, how in (
-            ("none", "none", ALONE),
-            ("replicated", "replicated", ALONE),
-            ("none, map", "none", ()),
-            ("replicated, map", "replicated", ()),
-            ("none, bundles", "none", BUNDLED),
-            ("replicated, bundles", "replicated", BUNDLED),
-        )
-    ),
-)
+
+
+def field_of(bundle: int = BUNDLE) -> tuple[Contestant, ...]:
+    """Name all contestants, with so many inputs to a task of those that bundle."""
+    alone, bundled = ("--bundle", "1"), ("--bundle", str(bundle))
+    return (
+        Contestant("process pool", "pool_peer.py", (), "nothing"),
+        Contestant("Ray", "ray_peer.py", (), "nothing"),
+        Contestant("Ray, twice and compared", "ray_peer.py", ("twice",), "nothing"),
+        Contestant("Dask", "dask_peer.py", (), "nothing"),
+        Contestant("Celery + Redis", "celery_peer.py", (), "a snapshot now and then"),
+        Contestant("Celery + Redis, synced", "celery_peer.py", ("synced",), "each write, one disk"),
+        *(
+            Contestant(f"ambientd, {name}", MESH, (assurance, *how), MESH_KEEPS, WASM)
+            for name, assurance, how in (
+                ("none", "none", alone),
+                ("replicated", "replicated", alone),
+                ("none, map", "none", ()),
+                ("replicated, map", "replicated", ()),
+                ("none, bundles", "none", bundled),
+                ("replicated, bundles", "replicated", bundled),
+            )
+        ),
+    )
+
+
+FIELD = field_of()
 
 
 class LostError(Exception):
