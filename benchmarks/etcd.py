@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ambientd.api.cluster import free_ports
+from ambientd.api.own_ports import free_ports
 
 BASE_PORT = 4800
 READY_S = 30.0

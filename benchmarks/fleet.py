@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from ambientd.api.cluster import free_ports
+from ambientd.api.own_ports import free_ports
 from benchmarks.memory import KIB, rolled_up
 from benchmarks.mesh import machine, percentile, report
 from benchmarks.task_latency import one_run

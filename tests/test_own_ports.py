@@ -1,26 +1,21 @@
 """Tests that go beside each other, in one run or in several, listen at no port of another's."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from ambientd.api.local_daemons import own_base_port
-from tests.own_ports import (
-    FRESH_FROM,
-    FRESH_TO,
-    PORTS_EACH,
-    PORTS_FROM,
-    PORTS_TO,
-    claimed,
-    fresh_port,
-    own_port,
-)
+from ambientd.api.cluster import BASE_PORT, MEMBERS_MAX
+from ambientd.api.local_daemons import LOCAL_PORTS
+from ambientd.api.own_ports import claimed, own_ports, port_beside
+from ambientd.errors import ConfigError
+from tests.own_ports import FRESH_FROM, FRESH_TO, PORTS, fresh_port, own_port
 
 pytestmark = pytest.mark.net
 
 
 def test_ports_that_a_process_has_are_claimed_by_no_other() -> None:
-    assert claimed(own_port(), PORTS_EACH) is None
+    assert claimed(own_port(), PORTS.step) is None
 
 
 def test_ports_among_which_anybody_listens_are_claimed_by_nobody() -> None:
@@ -34,6 +29,20 @@ def test_ports_among_which_anybody_listens_are_claimed_by_nobody() -> None:
     claim.close()
 
 
+def test_meshes_for_the_time_being_look_at_ports_of_their_own_until_they_end() -> None:
+    first = own_port() + FRESH_FROM
+    room = range(first, first + 20, 10)
+    claims = [own_ports(room) for _ in room]
+    assert {port for port, _ in claims} == set(room)
+    with pytest.raises(ConfigError, match="no 10 ports in a row are free"):
+        own_ports(room)
+    for _, claim in claims:
+        claim.close()
+    again, claim = own_ports(room)
+    claim.close()
+    assert again in room
+
+
 def test_a_port_is_not_given_again_at_once_nor_while_somebody_listens_there() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", fresh_port()))
@@ -45,5 +54,28 @@ def test_a_port_is_not_given_again_at_once_nor_while_somebody_listens_there() ->
     assert max(given) < own_port() + FRESH_TO
 
 
-def test_ports_of_tests_are_not_those_of_demonstrations() -> None:
-    assert PORTS_FROM <= own_port() < own_port() + PORTS_EACH <= PORTS_TO <= own_base_port()
+def test_ports_of_tests_are_not_those_of_demonstrations_which_a_committee_has_room_in() -> None:
+    assert PORTS.start > BASE_PORT + MEMBERS_MAX
+    assert own_port() in PORTS
+    assert PORTS.stop <= LOCAL_PORTS.start
+    assert LOCAL_PORTS.step > MEMBERS_MAX
+    # From here on Linux gives ports to outgoing connections.
+    assert LOCAL_PORTS.stop <= 32_768
+
+
+def test_a_port_that_a_neighbour_is_to_listen_at_or_that_is_being_chosen_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    base = own_port() + FRESH_FROM
+    config = tmp_path / "first" / "config.toml"
+    config.parent.mkdir()
+    with port_beside(config.parent, base) as first, port_beside(tmp_path / "n", base) as second:
+        config.write_text(f'[transport]\nlisten = "0.0.0.0:{first}"\n')
+    assert second > first
+    for number, unreadable in enumerate(("[transport", '[transport]\nlisten = "nowhere"\n')):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}" / "config.toml").write_text(unreadable)
+    with port_beside(tmp_path / "n", first) as third:
+        assert third > first
+    with port_beside(tmp_path / "elsewhere" / "n", first) as fourth:
+        assert fourth == first

@@ -15,7 +15,6 @@ from ambientd.api.cluster import (
     ClusterPlan,
     JoinPlan,
     create_cluster,
-    free_ports,
     host_name,
     join_cluster,
     liars_max,
@@ -30,6 +29,7 @@ from ambientd.api.invitation import (
     read_token,
     stays_on_this_machine,
 )
+from ambientd.api.own_ports import free_ports
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer, verify
 from ambientd.codec.statements import fingerprint, grant_payload, join_payload
@@ -270,6 +270,15 @@ def test_a_newcomer_listens_for_its_whole_network_unless_told_otherwise(tmp_path
     chosen = JoinPlan(now_ms=5, listen="127.0.0.1:4999")
     node = join_cluster(tmp_path / "m", read_token(text), text, chosen)
     assert load_config(node.data_dir).listen_address() == ("127.0.0.1", 4999)
+
+
+def test_two_that_join_one_after_the_other_do_not_draw_the_same_port(tmp_path: Path) -> None:
+    text = token_of(tmp_path / "c")
+    folders = [tmp_path / name for name in ("n", "m")]  # neither is started in between
+    for folder in folders:
+        join_cluster(folder, read_token(text), text, JoinPlan(now_ms=5))
+    first, second = (load_config(folder).listen_address()[1] for folder in folders)
+    assert BASE_PORT <= first < second
 
 
 def test_a_node_that_names_no_address_to_dial_invites_nobody() -> None:

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from ambientd.api.client import Client
-from ambientd.api.cluster import free_ports
 from ambientd.api.operations import NODES, STATUS, TASK_OUTPUT, TASK_SUBMIT, TASK_WAIT
+from ambientd.api.own_ports import free_ports
 from ambientd.api.requests import GetOutput, GetStatus, ListNodes, SubmitTask, WaitForTask
 from ambientd.config.places import Places, socket_path_for
 from ambientd.daemon import EXIT_DONE, EXIT_USAGE

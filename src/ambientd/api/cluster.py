@@ -1,6 +1,5 @@
 """Founding a cluster on this machine, and writing the folder of a node that joins one."""
 
-import errno
 import ipaddress
 import re
 import socket
@@ -13,6 +12,7 @@ from ambientd.adapters.keys import create_key
 from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.genesis_files import GENESIS_VERSION, write_genesis
 from ambientd.api.invitation import JoinToken
+from ambientd.api.own_ports import LISTEN_HOST, WILDCARD_HOST, free_ports, port_beside
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
 from ambientd.config.options import (
@@ -39,8 +39,6 @@ from ambientd.rules.verdicts import liars_max
 
 MEMBERS_MAX = 64
 BASE_PORT = 4400
-LISTEN_HOST = "127.0.0.1"
-WILDCARD_HOST = "0.0.0.0"  # noqa: S104 - a newcomer may be dialled from anywhere in its network
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # One Mgas costs 1 msat at least, so 1 000 000 satoshi pay for 1 Pgas.
 GRANT_MSAT = 1_000_000_000
@@ -375,34 +373,6 @@ def _claim(root: Path) -> None:
         raise ConfigError(msg)
 
 
-def free_ports(base_port: int, count: int, host: str = LISTEN_HOST) -> list[int]:
-    """Give the first `count` ports of `host` from `base_port` up that nobody listens on."""
-    found: list[int] = []
-    port = base_port
-    while len(found) < count:
-        if port > 65_535:
-            msg = f"fewer than {count} free ports from {base_port} up; choose another base port"
-            raise ConfigError(msg)
-        if _is_free(host, port):
-            found.append(port)
-        port += 1
-    return found
-
-
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRNOTAVAIL:
-                msg = f"{host}: is no address of this machine; `ip address` lists those it has"
-                raise ConfigError(msg) from error
-            return False
-    return True
-
-
 _NAME_CHARS_MAX = 63
 
 
@@ -435,9 +405,11 @@ def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPl
     if token.expires_ms <= now_ms:
         msg = "the token has expired; ask for a new one with `ambientctl cluster invite`"
         raise UsageError(msg)
+    if not plan.listen:
+        with port_beside(data_dir, BASE_PORT) as port:
+            listen = join_address(WILDCARD_HOST, port)
+            return join_cluster(data_dir, token, token_text, replace(plan, listen=listen))
     listen = plan.listen
-    if not listen:
-        listen = join_address(WILDCARD_HOST, free_ports(BASE_PORT, 1, WILDCARD_HOST)[0])
     name = plan.name or host_name(split_address(listen)[1])
     said: dict[str, object] = {
         "name": name,

@@ -16,20 +16,16 @@ from ambientd.config.places import socket_path_for
 from ambientd.errors import AmbientError
 
 STOP_DEADLINE_S = 15.0
-_PORTS_FROM = 20_000
-_PORTS_EACH = 16
-_PROCESSES = 600
+LOCAL_PORTS = range(20_000, 32_000, 80)
+"""Where meshes for the time being look for ports of their own, a step each: below what systems
+give to outgoing connections. A step has room for the largest committee."""
+
 _PAUSE_S = 0.1
 _TAIL_CHARS = 1_500
 
 
 class DaemonsError(AmbientError):
     """Daemons that were started do not do what they were started for."""
-
-
-def own_base_port() -> int:
-    """Give where this process looks for free ports, apart from where most others look."""
-    return _PORTS_FROM + os.getpid() % _PROCESSES * _PORTS_EACH
 
 
 class LocalDaemon(msgspec.Struct):

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
-from ambientd.api.local_daemons import DaemonsError, LocalDaemons, own_base_port
+from ambientd.api.local_daemons import LOCAL_PORTS, DaemonsError, LocalDaemons
+from ambientd.api.own_ports import own_ports
 from ambientd.cli.console import CommonArguments, in_words, print_line, short, warn
 from ambientd.cli.demo_stage import (
     EventFeed,
@@ -50,8 +51,9 @@ def run(arguments: DemoArguments) -> ExitCode:
     """Play the demonstration; leave no process, and no file unless asked to."""
     _check(arguments)
     story = Story(as_json=arguments.as_json)
-    with signals_as_interrupts(), stage_folder(arguments.dir, keep=arguments.keep) as root:
-        demo = Demo(arguments, root, story)
+    port, claim = own_ports(LOCAL_PORTS)
+    with claim, signals_as_interrupts(), stage_folder(arguments.dir, keep=arguments.keep) as root:
+        demo = Demo(arguments, root, port, story)
         try:
             return demo.play()
         except DaemonsError as error:
@@ -92,9 +94,10 @@ def _check(arguments: DemoArguments) -> None:
 class Demo:
     """One demonstration, from founding the cluster to checking the receipt."""
 
-    def __init__(self, arguments: DemoArguments, root: Path, story: Story) -> None:
+    def __init__(self, arguments: DemoArguments, root: Path, base_port: int, story: Story) -> None:
         self._arguments = arguments
         self._root = root
+        self._base_port = base_port
         self._story = story
         self._mesh: LocalDaemons | None = None
         self._feed: EventFeed | None = None
@@ -145,7 +148,7 @@ class Demo:
         members, liars = self._arguments.nodes, _liars(self._arguments)
         plan = ClusterPlan(
             name="demo",
-            base_port=own_base_port(),
+            base_port=self._base_port,
             block_interval_ms=BLOCK_INTERVAL_MS,
             liars=liars,
         )

@@ -27,15 +27,16 @@ class LocalMesh(Mesh):
         # Founding knows ledger and chain; whoever only speaks with a mesh never loads them.
         from ambientd.api.cluster import ClusterPlan, create_cluster
         from ambientd.api.embedded_chain import stop_embedded_chain
-        from ambientd.api.local_daemons import LocalDaemons, own_base_port
+        from ambientd.api.local_daemons import LOCAL_PORTS, LocalDaemons
+        from ambientd.api.own_ports import own_ports
 
         with ExitStack() as stack:
             root = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="ambient-local-"))
             if folder is None:
                 stack.callback(shutil.rmtree, root, ignore_errors=True)
-            plan = ClusterPlan(
-                name="local", base_port=own_base_port(), block_interval_ms=BLOCK_INTERVAL_MS
-            )
+            port, claim = own_ports(LOCAL_PORTS)
+            stack.enter_context(claim)
+            plan = ClusterPlan(name="local", base_port=port, block_interval_ms=BLOCK_INTERVAL_MS)
             founded = create_cluster(root, nodes, plan)
             self.fingerprint = founded.fingerprint
             """The cluster's, which `Task.verify` asks for."""
