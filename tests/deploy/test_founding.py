@@ -50,6 +50,30 @@ def test_compose_gets_four_nodes_that_answer_prometheus_by_one_token(tmp_path: P
     assert (shown / "prometheus.token").read_text() == secret
 
 
+def test_who_is_in_the_network_of_another_service_is_restarted_with_it() -> None:
+    text = (DEPLOY / "compose/compose.yml").read_text("utf-8")
+    sharing = re.findall(
+        r"^( *)network_mode: service:wire\n(?:\1.*\n)*?\1depends_on:\n((?:\1 .*\n)+)",
+        text,
+        re.MULTILINE,
+    )
+    assert len(sharing) == text.count("network_mode: service:") == 2  # every node, and Prometheus
+    for _, waits in sharing:
+        assert re.search(
+            r"^ +wire: \{ condition: service_started, restart: true \}$", waits, re.MULTILINE
+        )
+        assert "found: { condition: service_completed_successfully }" in waits
+
+
+def test_what_starts_an_embedded_chain_has_a_first_process_that_buries_it() -> None:
+    text = (DEPLOY / "compose/compose.yml").read_text("utf-8")
+    node = text.partition("\nx-node: &node\n")[2].partition("\n\n")[0]
+    assert "\n  init: true\n" in node
+    nodes = re.findall(r"^  (node\d):\n    <<: \*node\n(?:    .*\n)*", text, re.MULTILINE)
+    assert nodes == ["node1", "node2", "node3", "node4"]
+    assert text.count("init: ") == 2  # and `wire`
+
+
 def test_a_founding_that_was_cut_off_begins_anew_and_touches_no_node(tmp_path: Path) -> None:
     mesh, shown = tmp_path / "mesh", tmp_path / "shown"
     shown.mkdir()
