@@ -365,11 +365,13 @@ PROGRAMS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ambientd/programs
 HELM := $(PROGRAMS)/v3.22.0/helm
 COMPOSE := $(PROGRAMS)/v2.16.2/cmd
 ACTIONLINT := $(PROGRAMS)/v1.7.12/actionlint
+GOVULNCHECK := $(PROGRAMS)/v1.9.0/govulncheck
 
 $(HELM): MODULE := helm.sh/helm/v3/cmd/helm
 $(COMPOSE): MODULE := github.com/compose-spec/compose-go/v2/cmd
 $(ACTIONLINT): MODULE := github.com/rhysd/actionlint/cmd/actionlint
-$(HELM) $(COMPOSE) $(ACTIONLINT):
+$(GOVULNCHECK): MODULE := golang.org/x/vuln/cmd/govulncheck
+$(HELM) $(COMPOSE) $(ACTIONLINT) $(GOVULNCHECK):
 	@echo "building $(MODULE), which takes minutes the first time ..."
 	@GOBIN=$(@D) go install $(MODULE)@$(notdir $(@D))
 
@@ -425,9 +427,12 @@ $(CARGO_AUDIT):
 	@echo "building cargo-audit $(CARGO_AUDIT_VERSION), which takes minutes the first time ..."
 	@cargo install --quiet --locked --no-default-features --root $(abspath $(@D)/..) cargo-audit@$(CARGO_AUDIT_VERSION)
 
+# Programs of others that are built from modules of Go.
+OF_GO := $(HELM) $(COMPOSE) $(ACTIONLINT) $(GOVULNCHECK) $(BTCD) $(VERSITYGW)
+
 # A package that cannot be asked about counts as one that nobody looked at: the audit fails.
-audit: $(TOOLS)/.ready $(CARGO_AUDIT)  ## Known faults of all that we depend on; asks PyPI's and npm's own services, and RustSec's (needs Rust, Node.js)
-	$(TOOLS)/bin/python -m scripts.audit --tools $(TOOLS)/bin --cargo-audit $(CARGO_AUDIT)
+audit: $(TOOLS)/.ready $(CARGO_AUDIT) $(OF_GO)  ## Known faults of all that we depend on; asks PyPI's, npm's and Go's own services, and RustSec's (needs Rust, Go, Node.js)
+	$(TOOLS)/bin/python -m scripts.audit --pip-audit $(TOOLS)/bin/pip-audit --cargo-audit $(CARGO_AUDIT) --govulncheck $(GOVULNCHECK) $(OF_GO)
 
 site: $(VENV)/.dev $(TOOLS)/.ready  ## The documents as pages that need no network, into build/site; every link checked
 	$(BIN)/python -m scripts.pages

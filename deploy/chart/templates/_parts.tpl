@@ -32,6 +32,18 @@ securityContext:
   seccompProfile: { type: RuntimeDefault }
 {{- end }}
 
+{{- define "ambient.placed" -}}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+
 {{- define "ambient.container" -}}
 image: {{ include "ambient.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
