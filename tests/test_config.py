@@ -122,8 +122,8 @@ def test_the_template_refuses_options_that_do_not_exist() -> None:
         ('[transport]\nbootstrap = "x"', 2, "must be a list, not a text in quotes"),
         ("[transport]\nbootstrap = [1]", 2, "every entry must be a text in quotes"),
         ('[bitcoin]\nchain = "core"', 2, 'Bitcoin Core is reached by "rpc"'),
-        ('[bitcoin]\nchain = "esplora"', 1, "[bitcoin] esplora_url: address "),
-        ('[bitcoin]\nexplorer_url = "x"', 2, "[bitcoin] explorer_url: address "),
+        ('[bitcoin]\nchain = "esplora"', 1, "[bitcoin] esplora_url: the address "),
+        ('[bitcoin]\nexplorer_url = "x"', 2, "[bitcoin] explorer_url: the address "),
         (
             '[bitcoin]\nchain = "rpc"\nrpc_url = "https://x"',
             3,

@@ -14,6 +14,7 @@ from ambientd.api.operations import CLUSTER_INVITE
 from ambientd.api.requests import Invite
 from ambientd.api.routes import BASE_PATH, Scope
 from ambientd.api.tokens import create_token
+from ambientd.api.webhook_signing import make_secret
 from ambientd.config.places import Places
 from tests.fuzz.rest import switch_on
 from tests.mesh.cluster import Cluster
@@ -22,6 +23,7 @@ from tests.own_ports import own_port
 pytestmark = [pytest.mark.slow, pytest.mark.mesh]
 PASSPHRASE = "correct horse battery"
 INPUT = b"what the submitter keeps to itself"
+PATH = "services/T0/whoever-knows-this-posts-here"  # of addresses that are secrets themselves
 
 
 def forms(secret: bytes) -> set[bytes]:
@@ -51,11 +53,18 @@ def test_keys_passphrases_tokens_and_inputs_are_in_no_log(tmp_path: Path) -> Non
     words.chmod(0o600)
     port = own_port() + 11
     switch_on(daemon.data_dir, port)
+    signing = make_secret(places.http_file("webhook.secret"))
+    nobody = f'url = "http://127.0.0.1:1/{PATH}"'
+    text = places.config.read_text("utf-8")
+    for section in ("webhook", "traces"):
+        text = text.replace(f"[{section}]\n", f"[{section}]\n{nobody}\n", 1)
+    places.config.write_text(text, "utf-8")
     token = create_token(places.http_file("http.tokens"), "one", Scope.ADMIN, 0, 0)[1]
     forged = token[:-8] + "00000000"
     command = [sys.executable, "-m", "ambientd.daemon", "--verbose"]
     options = ["--data-dir", str(daemon.data_dir), "--passphrase-file", str(words)]
-    with (daemon.data_dir / "log").open("ab") as log:
+    log_file = daemon.data_dir / "log"
+    with log_file.open("ab") as log:
         daemon.process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
     try:
         cluster.until(daemon.status, "it is there")
@@ -67,6 +76,8 @@ def test_keys_passphrases_tokens_and_inputs_are_in_no_log(tmp_path: Path) -> Non
         asked = [*ctl, "run", module, "--input", "-", "--assurance", "none", "--yes"]
         done = subprocess.run(asked, input=INPUT, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
+        for told in (b"webhook not delivered", b"traces not exported"):
+            cluster.until(lambda told=told: told in log_file.read_bytes(), str(told))
     finally:
         daemon.stop()
     secrets = {
@@ -76,10 +87,12 @@ def test_keys_passphrases_tokens_and_inputs_are_in_no_log(tmp_path: Path) -> Non
         "a forged token": forms(forged.encode()),
         "an invitation": forms(invited.encode()),
         "an input": forms(INPUT),
+        "what signs webhooks": forms(signing.encode()) | forms(signing.partition("_")[2].encode()),
+        "the path of an address": {PATH.rpartition("/")[2].encode()},
     }
-    written = [daemon.data_dir / "log", *(path for path in places.trail.rglob("*"))]
+    written = [log_file, *(path for path in places.trail.rglob("*"))]
     texts = {path: path.read_bytes() for path in written if path.is_file()}
-    assert b"ready" in texts[daemon.data_dir / "log"]
+    assert b"ready" in texts[log_file]
     assert len(texts) > 1, "the audit trail is written"
     for what, ways in secrets.items():
         found = [path.name for path, text in texts.items() if any(way in text for way in ways)]

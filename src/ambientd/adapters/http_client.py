@@ -77,7 +77,7 @@ class HttpClient:
                     raise TimeoutError("its answer trickles")
             if room <= 0:
                 self._disconnect()
-                msg = f"{self._url} answered {path} with more than {size_max} bytes"
+                msg = f"{self._url} answered with more than {size_max} bytes"
                 raise RemoteProtocolError(msg)
             if reply.length:
                 raise http.client.IncompleteRead(b"", reply.length)

@@ -1,4 +1,8 @@
-"""Addresses of HTTP servers, as people write them."""
+"""Addresses of HTTP servers, as people write them.
+
+A path can be what only its owner should know, as those of webhooks and of rented servers are, and
+people write logins into addresses: neither is shown, as what is shown gets into logs.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,11 +11,12 @@ from urllib.parse import urlsplit
 from ambientd.errors import ConfigError
 
 _PORTS: Final = {"http": 80, "https": 443}
+_FORM: Final = 'the address is not of the form "http://host:port" or "https://host/path"'
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Where a server is; `path` without a slash at its end."""
+    """Where a server is; `path` without a slash at its end, and not shown."""
 
     scheme: str
     host: str
@@ -20,7 +25,7 @@ class Url:
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.path}"
+        return f"{self.scheme}://{host}:{self.port}{'/…' if self.path else ''}"
 
 
 def parse_url(text: str) -> Url:
@@ -32,14 +37,12 @@ def parse_url(text: str) -> Url:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f'address "{text}": {error}') from error
+    except ValueError:
+        raise ConfigError(_FORM) from None
     is_plain = text.isascii() and text.isprintable() and " " not in text
     if parts.scheme not in _PORTS or not parts.hostname or not is_plain:
-        msg = f'address "{text}" is not of the form "http://host:port" or "https://host/path"'
-        raise ConfigError(msg)
+        raise ConfigError(_FORM)
     if "@" in parts.netloc or parts.query or parts.fragment:
-        msg = f'address "{text}" may hold no login, query or fragment'
-        raise ConfigError(msg)
+        raise ConfigError("the address may hold no login, query or fragment")
     chosen = _PORTS[parts.scheme] if port is None else port
     return Url(parts.scheme, parts.hostname, chosen, parts.path.rstrip("/"))
