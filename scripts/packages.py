@@ -1,11 +1,13 @@
 """Builds wheel and sdist into dist/, and again from the sdist elsewhere: the same bytes or failure.
 
-`make packages` calls it. SOURCE_DATE_EPOCH, the time that is written into both, is the last
+So is the dashboard, which the sdist has as it was built, again from its sources. `make packages`
+calls it. SOURCE_DATE_EPOCH, the time that is written into both, is the last
 commit's unless the environment has another.
 """
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
+BUILT = "src/ambientd/dashboard"
 PAGES = ("ambientd/dashboard/index.html", "ambientd/dashboard/verify.html")
 
 
@@ -49,6 +52,32 @@ def lacking(wheel: Path) -> list[str]:
         return [page for page in PAGES if page not in opened.namelist()]
 
 
+def pages_elsewhere(folder: Path) -> Path:
+    """Build the dashboard from its sources in another folder; give where its pages are."""
+    here, there = ROOT / "dashboard", folder / "dashboard"
+    shutil.copytree(here, there, ignore=shutil.ignore_patterns("node_modules"))
+    (there / "node_modules").symlink_to(here / "node_modules")
+    for config in ("vite.config.ts", "vite.verify.ts"):
+        command = ["node_modules/.bin/vite", "build", "--logLevel", "error", "--config", config]
+        subprocess.run(command, cwd=there, check=True)
+    return folder / BUILT
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """Name the files that are not the same in two folders, or only in one of them."""
+    first, second = (
+        {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
+        for root in (one, other)
+    )
+    return sorted(
+        name
+        for name in first.keys() | second.keys()
+        if name not in first
+        or name not in second
+        or first[name].read_bytes() != second[name].read_bytes()
+    )
+
+
 def main() -> int:
     """Build, build again from what was built, compare."""
     DIST.mkdir(exist_ok=True)
@@ -65,6 +94,10 @@ def main() -> int:
             opened.extractall(folder, filter="data")
         (unpacked,) = Path(folder).iterdir()
         again = build(unpacked, Path(folder) / "again", date)
+        wrong = differing(ROOT / BUILT, pages_elsewhere(Path(folder)))
+    if wrong:
+        print(f"pages not reproducible from their sources: {', '.join(wrong)}", file=sys.stderr)
+        return 1
     if again != first:
         print(f"not reproducible: {first} here, {again} from the sdist", file=sys.stderr)
         return 1
