@@ -1,5 +1,6 @@
 # A node in a container: docker build -t ambient .
 # The bases can be replaced: --build-arg PYTHON=registry.example/python@sha256:...
+# With NumPy for studies and obstore for buckets: --build-arg REQUIREMENTS=extras
 ARG NODE=docker.io/library/node:22.23.3-bookworm-slim@sha256:43ac6c60b8f89723f746e8a92ce91abd5017e627ce1ddfe4238355d3a30b772c
 ARG PYTHON=docker.io/library/python:3.13.15-slim-bookworm@sha256:ed86c82274b3c69b52fb5820f358f0bd7df0b603332063cb5c6e32bd220c3e6e
 
@@ -11,10 +12,11 @@ COPY dashboard ./
 RUN npm run --silent build
 
 FROM ${PYTHON} AS build
+ARG REQUIREMENTS=runtime
 WORKDIR /source
-COPY requirements/runtime.txt requirements/
+COPY requirements/${REQUIREMENTS}.txt requirements/
 RUN python3 -m venv /opt/ambient \
-    && /opt/ambient/bin/python -m pip install --no-cache-dir --no-deps --require-hashes --prefer-binary -r requirements/runtime.txt
+    && /opt/ambient/bin/python -m pip install --no-cache-dir --no-deps --require-hashes --prefer-binary -r "requirements/${REQUIREMENTS}.txt"
 COPY pyproject.toml README.md LICENSE .gitignore ./
 COPY scripts scripts
 COPY sim sim

@@ -470,6 +470,7 @@ man: $(VENV)/.dev  ## Write the manual pages of ambientctl, out of its parsers
 
 lock: $(TOOLS)/.ready  ## Resolve the hash-pinned requirements again, by the uv that they pin
 	$(TOOLS)/bin/uv pip compile pyproject.toml requirements/build.in --extra regtest --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/runtime.txt --custom-compile-command "make lock"
+	$(TOOLS)/bin/uv pip compile pyproject.toml requirements/build.in --extra regtest --extra fl --extra s3 --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/extras.txt -c requirements/runtime.txt --custom-compile-command "make lock"
 	$(TOOLS)/bin/uv pip compile requirements/engines.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/engines.txt --custom-compile-command "make lock"
 	$(TOOLS)/bin/uv pip compile pyproject.toml requirements/build.in --extra dev --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/dev.txt -c requirements/runtime.txt --custom-compile-command "make lock"
 	$(TOOLS)/bin/uv pip compile requirements/fuzz.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/fuzz.txt --custom-compile-command "make lock"

@@ -70,13 +70,31 @@ def test_rust_and_what_is_built_from_others_sources_have_whole_versions() -> Non
 
 
 def test_images_are_named_by_digest_but_for_the_one_that_is_built_here() -> None:
-    named = re.findall(r"^ARG \w+=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    bases = set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE))
+    assert bases == {"${NODE}", "${PYTHON}"}
+    named = re.findall(r"^ARG (?:NODE|PYTHON)=(\S+)$", dockerfile, re.MULTILINE)
     assert len(named) == 2
     compose = (ROOT / "deploy" / "compose" / "compose.yml").read_text()
     named += set(re.findall(r"^ +image: (\S+)$", compose, re.MULTILINE)) - {"ambient:local"}
     assert len(named) == 4
     pinned = re.compile(r"docker\.io/[\w/]+:v?\d+\.\d+\.\d+[\w-]*@sha256:[0-9a-f]{64}")
     assert [image for image in named if not pinned.fullmatch(image)] == []
+
+
+def test_the_image_is_built_of_lists_that_are_pinned_and_the_larger_one_has_the_other_whole() -> (
+    None
+):
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "\nARG REQUIREMENTS=runtime\n" in dockerfile
+    pinned = {
+        name: set(re.findall(r"^(\S+==\S+.*) \\$", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements/runtime.txt", "requirements/extras.txt")
+    }
+    runtime, extras = pinned.values()
+    assert len(runtime) > 50
+    assert runtime < extras
+    assert {line.partition("=")[0] for line in extras - runtime} == {"numpy", "obstore"}
 
 
 def test_the_public_suite_leaves_nothing_out_that_nobody_named() -> None:
