@@ -377,7 +377,9 @@ $(HELM) $(COMPOSE) $(ACTIONLINT) $(GOVULNCHECK):
 
 MANIFESTS := deploy/kubernetes/ambient.yaml
 # Everything that can be switched on and that Kubernetes itself knows.
-EVERYTHING := --set workers.enabled=true --set network.nodesFrom={192.0.2.0/24} --set members.spread=preferred
+EVERYTHING := --set workers.enabled=true --set network.nodesFrom={192.0.2.0/24} --set members.spread=preferred \
+	$(foreach who,members workers,--set $(who).nodeSelector.disk=fast --set $(who).priorityClassName=high \
+		--set $(who).tolerations[0].operator=Exists --set $(who).envFrom[0].secretRef.name=bucket)
 
 manifests: $(HELM)  ## Write the plain Kubernetes manifests, out of the chart
 	$(HELM) template --kube-version 1.34 ambient deploy/chart > $(MANIFESTS)
@@ -392,6 +394,7 @@ check-deploy: $(TOOLS)/.ready $(HELM) $(COMPOSE) $(ACTIONLINT)  ## Dockerfile, C
 	$(HELM) template --kube-version 1.34 ambient deploy/chart $(EVERYTHING) > build/everything.yaml
 	$(HELM) template --kube-version 1.34 ambient deploy/chart $(EVERYTHING) --set workers.kind=DaemonSet > build/machines.yaml
 	$(TOOLS)/bin/kubernetes-validate --strict --quiet $(MANIFESTS) build/everything.yaml build/machines.yaml
+	@! $(HELM) template ambient deploy/chart --set members.cuont=7 > build/misspelt.log 2>&1 && grep -q cuont build/misspelt.log || { echo "deploy/chart: takes a value that it does not know"; exit 1; }
 	$(ACTIONLINT)
 
 .PHONY: check-image

@@ -120,6 +120,26 @@ def test_a_member_takes_its_folder_whole_or_not_at_all(tmp_path: Path) -> None:
     assert "\n## A member's disk is lost\n" in playbooks
 
 
+def test_names_are_asked_of_the_clusters_dns_and_the_machines_own_cache_and_of_nobody_else() -> (
+    None
+):
+    manifests = (DEPLOY / "kubernetes/ambient.yaml").read_text("utf-8")
+    policy = manifests.partition("\nkind: NetworkPolicy\n")[2].partition("\n---\n")[0]
+    rules = policy.partition("\n  egress:\n")[2].split("    - to:\n")[1:]
+    dns = [rule for rule in rules if "port: 53 }" in rule]
+    assert len(rules) == 2
+    told = [line.strip() for line in "".join(dns).splitlines()]
+    assert told == [
+        "- namespaceSelector:",
+        "matchLabels: { kubernetes.io/metadata.name: kube-system }",
+        "podSelector:",
+        "matchLabels:",
+        "k8s-app: kube-dns",
+        '- ipBlock: { cidr: "169.254.20.10/32" }',
+        "ports: [{ protocol: UDP, port: 53 }, { protocol: TCP, port: 53 }]",
+    ]
+
+
 @pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
 def test_a_worker_joins_into_a_folder_that_is_whole_or_not_there(tmp_path: Path, kind: str) -> None:
     genesis, seed = found_cluster(tmp_path / "c")
