@@ -183,7 +183,7 @@ def test_a_third_of_the_others_may_lie(members: int, liars: int) -> None:
         (4, ClusterPlan(liars=2), "fewer liars"),
         (4, ClusterPlan(bitcoin="core"), "embedded, rpc, esplora, off"),
         (4, ClusterPlan(bitcoin="esplora"), "give --bitcoin-url URL"),
-        (4, ClusterPlan(bitcoin="esplora", bitcoin_url="x"), "the Bitcoin server: address"),
+        (4, ClusterPlan(bitcoin="esplora", bitcoin_url="x"), "the Bitcoin server: the address"),
         (4, ClusterPlan(bitcoin="rpc", bitcoin_network="mainnet"), "is not one of main, regtest"),
         (4, ClusterPlan(bitcoin_network="main"), "takes no address and no network"),
         (4, on_main(peg=True), "WAS NOT AUDITED"),

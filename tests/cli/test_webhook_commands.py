@@ -32,5 +32,5 @@ def test_the_secret_is_made_once(ctl: Ctl, data_dir: Path) -> None:
 
 
 def test_an_address_that_is_none_is_refused_with_its_line() -> None:
-    with pytest.raises(ConfigError, match=r"line 2: \[webhook\] url: address "):
+    with pytest.raises(ConfigError, match=r"line 2: \[webhook\] url: the address "):
         parse_config('[webhook]\nurl = "ftp://x"\n')
