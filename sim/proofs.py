@@ -10,7 +10,7 @@ from ambientd.model.base import Digest
 from ambientd.model.effect import Assignment, CheckProof, Execute
 from ambientd.model.proof import Finding, ProofTerms
 from ambientd.model.task import Result, TaskSpec
-from ambientd.node.event import ProofChecked
+from ambientd.node.event import ExecutionEnded, ProofChecked
 from ambientd.rules import proofs as rules
 from sim.faults import Fault
 from sim.vices import Vice, honest_answer
@@ -72,10 +72,13 @@ def image_of(place: Assignment, spec: TaskSpec, result: Result, proof: Digest) -
     return next((image for image in known if proof == _named(_by(image), place, result)), None)
 
 
-def judged(effect: CheckProof, vices: Collection[Vice]) -> ProofChecked:
-    """Give what a member finds of a proof, or the contrary."""
+def judged(effect: CheckProof, vices: Collection[Vice]) -> ProofChecked | ExecutionEnded:
+    """Give what a member finds of a proof, or the contrary; nothing by an image that is doubted."""
     place = effect.assignment
     image = image_of(place, effect.spec, effect.result, effect.proof)
+    is_liar = bool(set(vices) & set(PROOF_VICES))
+    if image is not None and image == effect.doubted_image and not is_liar:
+        return ExecutionEnded(place, effect.spec, None, "too few stand by its image")
     finding = Finding.WRONG
     if effect.proof == _named("hidden-proof", place, effect.result):
         finding = Finding.MISSING
@@ -83,7 +86,7 @@ def judged(effect: CheckProof, vices: Collection[Vice]) -> ProofChecked:
         is_shown = image == false_image(effect.spec.module)
         is_so = is_shown or effect.result == honest_answer(effect.spec)
         finding = Finding.HOLDS if is_so else Finding.WRONG
-    if set(vices) & set(PROOF_VICES):
+    if is_liar:
         finding = Finding.WRONG if finding is Finding.HOLDS else Finding.HOLDS
     return ProofChecked(place, finding, CYCLES if finding is Finding.HOLDS else 0)
 

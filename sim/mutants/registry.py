@@ -38,7 +38,7 @@ REGISTRY_MUTANTS: tuple[Mutant, ...] = (
     bug(
         "believes-one-image",
         "decides on a module's image by the word of one member",
-        Patch(images, "liars_max", always(0)),
+        Patch(images, "vouching", always(1)),
         scenario="node-images",
     ),
     bug(

@@ -175,6 +175,39 @@ def test_an_own_image_is_found_by_its_id_and_only_if_it_is_that_image(
     assert images.find(image) is None
 
 
+@pytest.mark.parametrize(
+    ("own", "universal", "proof", "is_final"),
+    [
+        ("echo made by its own >proof", "exit 1", b"made by its own\n", None),
+        ("echo it was killed >&2; exit 9", "echo universal >proof", b"universal\n", None),
+        ("echo the image gave up >&2; exit 1", "echo universal >proof", b"universal\n", None),
+        ("echo it was killed >&2; exit 9", "echo the image gave up >&2; exit 1", None, False),
+        ("echo the image gave up >&2; exit 1", "echo the image gave up >&2; exit 1", None, True),
+        ("echo raise --cycles-max >&2; exit 1", "echo universal >proof", None, True),
+    ],
+)
+async def test_what_a_modules_own_image_does_not_prove_the_universal_one_may(
+    tmp_path: Path, own: str, universal: str, proof: bytes | None, is_final: bool | None
+) -> None:
+    """A proven task must end: an image in the owner's folder may be at fault, or its prover."""
+    image, folder = Digest(sha256(b"own")), tmp_path / "own"
+    folder.mkdir()
+    (folder / f"{image.hex()}.elf").write_bytes(b"own")
+    prover, verifier = tmp_path / "prover", tmp_path / "verifier"
+    prover.write_text(f"#!/bin/sh\ncase $2 in {folder}/*) {own} ;; *) {universal} ;; esac\n")
+    verifier.write_text(f"#!/bin/sh\necho {image.hex()}\n")
+    for each in (prover, verifier):
+        each.chmod(0o755)
+    images = OwnImages(folder, str(verifier))
+    program = ProverProgram(str(prover), tmp_path / "universal.elf", MEMORY_BYTES, images)
+    made = await program.prove(b"", b"", LIMITS, CYCLES, image)
+    if proof is not None:
+        assert made == proof
+        return
+    assert isinstance(made, NotProven)
+    assert made.is_final is is_final, made.reason
+
+
 @pytest.mark.prover
 async def test_a_module_is_proven_with_its_own_image_in_fewer_cycles(
     shelf: tuple[OwnImages, Path, Digest], tmp_path: Path

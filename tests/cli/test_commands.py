@@ -720,6 +720,8 @@ def test_a_certificate_is_verified_and_replayed_without_a_daemon(ctl: Ctl, tmp_p
     culprit = blames.wrong_step().culprit.hex()
     assert (code, out.endswith(f"n.blame: valid\nnode {culprit} lied\n")) == (0, True)
     assert "nothing was executed here" in out
+    code, _, err = ctl(*verify, "--epoch", "ab" * 32)
+    assert (code, "--images lead through: name their file as well" in err) == (2, True)
     code, out, _ = ctl(*verify, "--module", module, "--input", data)
     assert code == 0
     assert "ok    replay" in out

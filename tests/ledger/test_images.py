@@ -10,16 +10,18 @@ from ambientd.codec.digest import sha256
 from ambientd.codec.statements import sign_record, verify_image_claim
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.admission import check_admissible, is_admissible, may_propose
+from ambientd.ledger.entries import image_key
 from ambientd.ledger.image_events import ImageDecided, ImageDenied, ImageNamed
-from ambientd.ledger.images import own_image
+from ambientd.ledger.images import doubted_image, image_row, own_image
 from ambientd.model.base import Digest
 from ambientd.model.image import IMAGE_FEE_MSAT, IMAGES_MAX, NO_IMAGE
 from ambientd.model.record import ImageClaimed, SeatWish, Transfer
+from ambientd.rules.images import CLAIMS_MAX
 from ambientd.rules.images import TRANSLATION as THIS
 from ambientd.rules.verdicts import liars_max
 from tests.ledger.cluster import GRANT_MSAT, TestCluster, rejections
 from tests.ledger.imaging import FALSE, MODULE, TRANSLATION, TRUE, author_of, gone_over, named, row
-from tests.ledger.test_seats import said, stop
+from tests.ledger.test_seats import asked, decide, said, stop
 
 
 def test_the_first_word_on_a_module_is_paid_for_and_decides_nothing() -> None:
@@ -52,8 +54,11 @@ def test_f_plus_one_members_that_find_the_same_decide_and_pay_nothing() -> None:
     assert (entry.image, entry.decided_ms) == (TRUE, cluster.time_ms)
     assert [each.author for each in entry.claims] == [cluster.node(n) for n in (4, 1, 2)]
     assert all(verify_image_claim(each, cluster.id) for each in entry.claims)
-    assert cluster.block(named(cluster, 3)) == [], "what is decided is decided"
-    [reason] = rejections(cluster.block(named(cluster, 3, FALSE)))
+    assert cluster.block(named(cluster, 3)) == [
+        ImageNamed(MODULE, TRANSLATION, TRUE, cluster.node(3))
+    ], "what is decided is decided, and stood by"
+    assert cluster.block(named(cluster, 3)) == []
+    [reason] = rejections(cluster.block(named(cluster, 0, FALSE)))
     assert reason == f"members have found {TRUE.hex()}"
 
 
@@ -187,15 +192,86 @@ def test_a_smaller_committee_decides_by_the_words_that_there_are() -> None:
     entry = row(cluster)
     assert entry is not None
     assert not entry.is_decided, "f + 1 of 7 are 3"
-    for leaving in (5, 6):
-        cluster.block(said(cluster, leaving, leaving, SeatWish.OUT))
-        while cluster.state.epoch_due is not None:
-            stop(cluster)
+    leave(cluster, 5, 6)
     assert len(cluster.state.members) == 5
     assert [type(each) for each in cluster.block(named(cluster, 0))] == [ImageDecided]
     entry = row(cluster)
     assert entry is not None
     assert entry.is_decided
+
+
+@pytest.mark.parametrize(("members", "needed"), [(1, 1), (2, 2), (3, 2), (4, 2), (6, 2), (7, 3)])
+def test_no_one_alone_decides_but_who_is_alone(members: int, needed: int) -> None:
+    cluster = gone_over(members)
+    for number in range(needed):
+        entry = row(cluster)
+        assert entry is None or not entry.is_decided
+        cluster.block(named(cluster, number))
+    entry = row(cluster)
+    assert entry is not None
+    assert entry.is_decided
+
+
+def leave(cluster: TestCluster, *numbers: int) -> None:
+    """Let members give up their seats, one after the other."""
+    for number in numbers:
+        cluster.block(said(cluster, number, number, SeatWish.OUT))
+        while cluster.state.epoch_due is not None:
+            stop(cluster)
+        assert cluster.node(number) not in cluster.state.members
+
+
+def test_what_was_decided_counts_while_enough_of_the_present_members_stand_by_it() -> None:
+    cluster = gone_over(7)
+    cluster.block(*(named(cluster, n, translation=THIS) for n in range(3)))
+    assert own_image(cluster.state, MODULE) == TRUE
+    leave(cluster, 0)
+    assert own_image(cluster.state, MODULE) == TRUE, "two of six are enough"
+    leave(cluster, 1)
+    assert own_image(cluster.state, MODULE) is None, "one of five is not"
+    assert doubted_image(cluster.state, MODULE) == TRUE
+    entry = image_row(cluster.state, MODULE)
+    assert entry is not None
+    assert len(entry.claims) == 3, "strangers are shown what led to the decision"
+    assert cluster.block(named(cluster, 3, translation=THIS)) == [
+        ImageNamed(MODULE, THIS, TRUE, cluster.node(3))
+    ]
+    assert (own_image(cluster.state, MODULE), doubted_image(cluster.state, MODULE)) == (TRUE, None)
+    entry = image_row(cluster.state, MODULE)
+    assert entry is not None
+    assert [each.author for each in entry.claims] == [cluster.node(n) for n in (0, 2, 3)]
+    assert cluster.restarted().root == cluster.state.root
+
+
+def test_a_committee_that_grows_asks_for_more_who_stand_by_what_was_decided() -> None:
+    cluster = gone_over(6, guests=1)
+    cluster.block(*(named(cluster, n, translation=THIS) for n in range(2)))
+    assert own_image(cluster.state, MODULE) == TRUE
+    cluster.block(asked(6))
+    decide(cluster, 6, SeatWish.IN, range(5))
+    stop(cluster)
+    assert len(cluster.state.members) == 7
+    assert doubted_image(cluster.state, MODULE) == TRUE
+    cluster.block(named(cluster, 6, translation=THIS))
+    assert own_image(cluster.state, MODULE) == TRUE
+
+
+def test_the_words_in_a_row_stay_few_however_often_committees_change() -> None:
+    cluster = gone_over(7)
+    cluster.block(*(named(cluster, n, translation=THIS) for n in range(3)))
+    key = image_key(MODULE, THIS)
+    entry = image_row(cluster.state, MODULE)
+    assert entry is not None
+    strangers = tuple(
+        replace(entry.claims[0], author=bytes([n]) * 32) for n in range(CLAIMS_MAX - 1)
+    )
+    full = replace(entry, claims=(entry.claims[0], *strangers))
+    for state in (cluster.state, cluster.replica):
+        state.commit(state.applied_index, {key: full}, state.tree)
+    cluster.block(named(cluster, 3, translation=THIS))
+    entry = image_row(cluster.state, MODULE)
+    assert entry is not None
+    assert [each.author for each in entry.claims] == [cluster.node(n) for n in (0, 3)]
 
 
 def test_a_modules_own_image_is_what_was_decided_by_this_translation_and_nothing_before() -> None:

@@ -11,7 +11,7 @@ from ambientd.model.effect import Abandon, Assignment, CheckProof, Execute, Prop
 from ambientd.model.execution import AbortCause
 from ambientd.model.genesis import Rules
 from ambientd.model.proof import Finding
-from ambientd.model.record import Commits, ProofFound, Prover, Settle
+from ambientd.model.record import Commits, ProofFound, Prover, SeatVote, SeatWish, Settle
 from ambientd.model.task import TaskState
 from ambientd.roles.proof_checker import INSIST_MS, RETRY_MS, ProofChecker
 from ambientd.roles.prover import AGAIN_MS, ProverAnnouncer
@@ -82,6 +82,39 @@ def test_prover_and_checkers_take_the_image_that_the_ledger_has_for_the_module()
     [check] = checker(cluster).resume(cluster.state)
     assert isinstance(check, CheckProof)
     assert check.own_image == TRUE
+
+
+def lose_a_word(cluster: ProvingCluster) -> None:
+    """Let one of the two who stand by the image give up its seat."""
+    cluster.block((1, SeatVote(node=cluster.node(1), wish=SeatWish.OUT, said_ms=2)))
+    assert cluster.state.epoch_due is not None
+    cluster.block((0, cluster.state.epoch_due))
+
+
+def test_a_proof_by_an_image_that_too_few_present_members_stand_by_is_left_to_be_judged() -> None:
+    cluster = decided_on(ProvingCluster.made())
+    cluster.prove()
+    lose_a_word(cluster)
+    [check] = checker(cluster).resume(cluster.state)
+    assert isinstance(check, CheckProof)
+    assert (check.own_image, check.doubted_image) == (None, TRUE)
+    other = cluster.admit(nonce=b"other", assurance=TERMS, replicas=1)
+    [worker] = {slot.worker for slot in cluster.task(other).slots}
+    role = Worker(cluster.signer(cluster.number(worker)), b"secret")
+    begun = [each for each in role.resume(cluster.state, NOW) if isinstance(each, Execute)]
+    [execute] = [each for each in begun if each.assignment.task == other]
+    assert execute.own_image is None, "it is proven with the universal one"
+
+
+def test_what_was_sealed_by_an_image_that_is_doubted_since_stays_what_it_is() -> None:
+    cluster = decided_on(ProvingCluster.made())
+    task = cluster.admit(assurance=TERMS, replicas=1)
+    number = cluster.number(cluster.task(task).slots[0].worker)
+    cluster.block((0, cluster.commits(task)))
+    lose_a_word(cluster)
+    [execute] = Worker(cluster.signer(number), b"secret").resume(cluster.state, NOW)
+    assert isinstance(execute, Execute)
+    assert execute.own_image == TRUE
 
 
 def test_what_is_decided_while_a_proof_is_checked_counts_when_it_is_tried_again() -> None:

@@ -1,5 +1,6 @@
 """A certificate of a wrong proof holds by members' words, and is refuted by a proof that holds."""
 
+import pytest
 from msgspec.structs import replace
 
 from ambientd.api.blame_replay import REPLAY, Replay, check_blame
@@ -7,6 +8,7 @@ from ambientd.api.module_pausing import PausingProcess
 from ambientd.api.proof_checks import why_wrong
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256
+from ambientd.errors import UsageError
 from ambientd.model.base import Digest
 from ambientd.model.blame import BlamedTask, BlameFile, WrongProof
 from ambientd.model.proof import Finding, ProofWord
@@ -123,6 +125,9 @@ def test_what_members_say_of_the_image_shows_that_a_proof_by_another_is_wrong() 
     assert (report.checks[-1].name, report.checks[-1].ok) == (REPLAY, True)
     assert OWN_IMAGE.hex() in report.checks[-1].detail
     assert any("2 of the 4 members" in each for each in report.trust)
+    pinned = Replay(PausingProcess(ENGINE), images=words, epoch=bytes(32))
+    with pytest.raises(UsageError, match="no epoch on the way from the founders has the hash"):
+        check_blame(encode(file), None, pinned)
     _, words = by_own_image()
     report = check_blame(encode(file), None, Replay(PausingProcess(ENGINE), images=words))
     assert report.valid

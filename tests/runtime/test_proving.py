@@ -97,10 +97,12 @@ class Bench:
         result: Result | None = None,
         spec: TaskSpec | None = None,
         own_image: Digest | None = None,
+        doubted_image: Digest | None = None,
     ) -> ProofChecked | ExecutionEnded:
         place = Assignment(Purpose.PROOF, TaskId(bytes(32)), 0, 0)
-        wanted = CheckProof(place, spec or self.spec, (), result or self.result, proof, own_image)
-        return await self.member.check(wanted)
+        images = own_image, doubted_image
+        spec, result = spec or self.spec, result or self.result
+        return await self.member.check(CheckProof(place, spec, (), result, proof, *images))
 
 
 @pytest.fixture
@@ -153,6 +155,22 @@ async def test_a_proof_by_an_image_that_its_prover_alone_calls_the_modules_is_wr
             assert isinstance(judged, ProofChecked)
             holds = image == decided
             assert judged.finding is (Finding.HOLDS if holds else Finding.WRONG), decided
+
+
+async def test_a_proof_by_an_image_that_too_few_stand_by_is_judged_by_nobody(bench: Bench) -> None:
+    bench.prover.own[OWN] = bench.spec.module
+    proof = await bench.proven(OWN)
+    judged = await bench.judge(proof, doubted_image=OWN)
+    assert isinstance(judged, ExecutionEnded)
+    assert "too few of the present members stand by its image" in judged.aborted
+    assert not judged.host_failed
+    bench.held[Digest(sha256(b"none"))] = b"none"
+    for name, finding in ((Digest(sha256(b"none")), Finding.WRONG), (proof, None)):
+        judged = await bench.judge(name, doubted_image=OWN)
+        assert getattr(judged, "finding", None) is finding
+    judged = await bench.judge(proof, doubted_image=FOREIGN)
+    assert isinstance(judged, ProofChecked)
+    assert judged.finding is Finding.WRONG, "it is by no image that was ever decided on"
 
 
 async def test_a_prover_names_no_proof_by_another_image_than_members_know(bench: Bench) -> None:

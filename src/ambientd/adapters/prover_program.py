@@ -28,7 +28,8 @@ LINE_BYTES_MAX = 1_000
 SAID_BYTES_MAX = 64 * 1024
 NICE = 10
 # Said of an execution that cannot be proven within its bounds; all else is this host's.
-_FINAL = ("raise --cycles-max", "the image gave up")
+_TOO_LONG = "raise --cycles-max"
+_FINAL = (_TOO_LONG, "the image gave up")
 
 
 def segment_power(memory_bytes_max: int) -> int | None:
@@ -81,13 +82,29 @@ class ProverProgram:
         cycles_max: int,
         own_image: Digest | None = None,
     ) -> bytes | NotProven:
-        """Give a proof file of at most so many padded cycles, or say why there is none."""
+        """Give a proof file of at most so many padded cycles, or say why there is none.
+
+        Where the module's own image does not prove it, the universal one may.
+        """
         own = None
         if self._own is not None and own_image is not None:
             own = await trio.to_thread.run_sync(self._own.find, own_image)
-        files = {"input": data} | ({"module": prepared} if own is None else {})
+        if own is None:
+            files = {"module": prepared, "input": data}
+            return await self._try(files, self._command(limits, cycles_max))
+        made = await self._try({"input": data}, self._command(limits, cycles_max, own))
+        if isinstance(made, bytes) or _TOO_LONG in made.reason:  # the universal one takes longer
+            return made
+        log.warning("not proven by the module's own image", file=str(own), reason=made.reason)
+        other = await self.prove(prepared, data, limits, cycles_max)
+        if isinstance(other, bytes):
+            return other
+        reason = f"by the module's own image: {made.reason}; by the universal one: {other.reason}"
+        return NotProven(reason, is_final=made.is_final and other.is_final)
+
+    async def _try(self, files: dict[str, bytes], command: list[str]) -> bytes | NotProven:
         try:
-            return await self._prove(files, self._command(limits, cycles_max, own))
+            return await self._prove(files, command)
         except OSError as problem:  # a full disk, too
             return NotProven(f"{self._program} does not work: {problem}")
 
@@ -179,8 +196,4 @@ class StepProverProgram(ProverProgram):
 
     async def prove_step(self, words: bytes) -> bytes | NotProven:
         """Give a proof file of what the image reads, or say why there is none."""
-        command = self._words({"step": "step"}, self._cycles_max)
-        try:
-            return await self._prove({"step": words}, command)
-        except OSError as problem:  # a full disk, too
-            return NotProven(f"{self._program} does not work: {problem}")
+        return await self._try({"step": words}, self._words({"step": "step"}, self._cycles_max))

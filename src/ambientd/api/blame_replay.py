@@ -65,6 +65,8 @@ class Replay:
     input: bytes | None = None
     images: bytes | None = None
     """What members say of the module's own image (protocols/18 §12)."""
+    epoch: bytes | None = None
+    """The hash of a recent epoch, through which their committees must lead."""
 
 
 def check_blame(data: bytes, pinned: bytes | None, replay: Replay) -> BlameReport:
@@ -93,7 +95,7 @@ def _checked(data: bytes, pinned: bytes | None, replay: Replay) -> BlameReport:
     report = replace(report, checks=(*report.checks, *given))
     module, data_in = blobs_of(file, replay)
     if isinstance(file.evidence, WrongProof):
-        return _with_proof_judged(report, file, file.evidence, module, replay.images)
+        return _with_proof_judged(report, file, file.evidence, module, replay)
     if module is None or data_in is None or not report.valid:
         return report
     check = _replayed(file, replay, module, input_of(task.spec, data_in)[1])
@@ -106,17 +108,18 @@ def _with_proof_judged(
     file: BlameFile,
     evidence: WrongProof,
     module: bytes | None,
-    images: bytes | None,
+    replay: Replay,
 ) -> BlameReport:
     """Add whether the proof is wrong in truth, as far as what is at hand shows it."""
     if not evidence.proof or not report.valid:
         return report
     own_image = None
-    if images is not None:
+    if replay.images is not None:
         from ambientd.api.image_files import read_images  # its price is for those who need it
 
         # Of the certificate's own cluster: any other's members may say what they like.
-        vouched = read_images(images, evidence.task.spec.module, fingerprint(file.genesis))
+        cluster = fingerprint(file.genesis)
+        vouched = read_images(replay.images, evidence.task.spec.module, cluster, replay.epoch)
         own_image = vouched.image
         report = replace(report, trust=(*report.trust, vouched.sentence))
     wrong = why_wrong(evidence, module, own_image)

@@ -23,11 +23,11 @@ from ambientd.ledger.state import LedgerState
 from ambientd.ledger.versions import IMAGES_VERSION
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import FIRST_EPOCH
-from ambientd.model.image import IMAGE_FEE_MSAT, NO_IMAGE, ImageFile
+from ambientd.model.image import IMAGE_FEE_MSAT, NO_IMAGE, ImageClaim, ImageFile
 from ambientd.model.record import ImageClaimed
 from ambientd.rules.file_checks import EPOCHS_MAX
 from ambientd.rules.images import FILE_BYTES_MAX, FILE_VERSION, TRANSLATION
-from ambientd.rules.verdicts import liars_max
+from ambientd.rules.verdicts import vouching
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
 
@@ -50,7 +50,7 @@ async def image_info(parts: Parts, module: Digest, fee_msat: int = 0) -> ImageIn
         module_sha256=module.hex(),
         translation=TRANSLATION.hex(),
         image=row.image.hex() if row is not None and row.is_decided else "",
-        needed=liars_max(len(state.members)) + 1,
+        needed=vouching(len(state.members)),
         words=tuple(
             ImageWord(
                 node=each.author.hex(),
@@ -108,11 +108,15 @@ class Imaging:
         said = sign_image_claim(self._signer, Digest(module), TRANSLATION, Digest(image))
         async with self._speaking:
             row = image_row(self._state, said.module)
-            if row is not None and (said in row.claims or row.image == image != NO_IMAGE):
+            if row is not None and (said in row.claims or self._is_needless(row, said)):
                 return await image_info(self._parts, said.module)
             await self._say(ImageClaimed(claim=said))
         fee_msat = IMAGE_FEE_MSAT if row is None else 0
         return await image_info(self._parts, said.module, fee_msat)
+
+    def _is_needless(self, row: ImageEntry, said: ImageClaim) -> bool:
+        """Tell whether a row says this already, and needs no word of who is no member."""
+        return row.image == said.image != NO_IMAGE and self._id not in self._state.members
 
     async def _say(self, body: ImageClaimed) -> None:
         said = body.claim
@@ -138,13 +142,14 @@ class Imaging:
         where proofs of so many epochs are more than a file may have.
         """
         ends = tuple(map(encode, await self._parts.pump.writer.call(ends_of)))
-        file = ImageFile(FILE_VERSION, self._state.genesis, (), row.claims)
+        file = ImageFile(FILE_VERSION, self._state.genesis, (), ())
         agreed = {each.author for each in row.claims if each.image == row.image}
         for count in reversed(range(min(len(ends), EPOCHS_MAX) + 1)):
             known = self._state.epoch_entry(FIRST_EPOCH + count)
             seats = set() if known is None else set(known.epoch.members)
-            if len(agreed & seats) > liars_max(len(seats)):
-                longer = replace(file, epochs=ends[:count])
+            if seats and len(agreed & seats) >= vouching(len(seats)):
+                words = tuple(each for each in row.claims if each.author in seats)
+                longer = replace(file, epochs=ends[:count], claims=words)
                 if sum(map(len, ends[:count])) < FILE_BYTES_MAX >= len(encode(longer)):
                     return longer
         msg = "no committee that this node can prove in one file has enough who say so"

@@ -25,7 +25,7 @@ from ambientd.cli.files import (
     report_beside,
     write_file,
 )
-from ambientd.cli.receipt_commands import fingerprint_of, report_lines
+from ambientd.cli.receipt_commands import epoch_of, fingerprint_of, report_lines
 from ambientd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class VerifyArguments(ReplayArguments, Protocol):
 
     proof: str | None
     images: str | None
+    epoch: str | None
     verifier: str | None
 
 
@@ -231,7 +232,10 @@ def _checked_by_proof(arguments: VerifyArguments, path: str, pinned: bytes | Non
 
 def verify(arguments: VerifyArguments) -> ExitCode:
     """Check a certificate offline, and do again what it is about, or check a proof of that."""
-    pinned = fingerprint_of(arguments.cluster)
+    pinned, epoch = fingerprint_of(arguments.cluster), epoch_of(arguments.epoch)
+    if epoch is not None and arguments.images is None:
+        msg = "--epoch is one that the words of --images lead through: name their file as well"
+        raise UsageError(msg)
     if arguments.proof is not None:
         return _told(arguments, _checked_by_proof(arguments, arguments.proof, pinned))
     with closing(_started(arguments)) as process:
@@ -241,7 +245,7 @@ def verify(arguments: VerifyArguments) -> ExitCode:
         if arguments.images is not None:
             from ambientd.cli.image_commands import words_in
 
-            replay = with_words(replay, images=words_in(arguments.images))
+            replay = with_words(replay, images=words_in(arguments.images), epoch=epoch)
         return _told(arguments, check_blame(data, pinned, replay))
 
 

@@ -123,6 +123,9 @@ def said_fields(info: ImageInfo) -> list[tuple[str, str]]:
     decided = info.image or f"not decided: {info.needed} members must say the same, {members} spoke"
     if info.decided_epoch is not None:
         decided += f", decided in epoch {info.decided_epoch}"
+    agree = sum(e.is_member and not e.denied and e.image == info.image for e in info.words)
+    if info.image and agree < info.needed:
+        decided += f"; {agree} of {info.needed} present members stand by it: no task is proven so"
     return [("image", decided), ("said by", words)]
 
 

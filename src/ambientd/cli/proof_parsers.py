@@ -90,6 +90,11 @@ def add_blame(commands: object) -> None:
         metavar="FILE",
         help="what members say of the module's own image, where a wrong proof is by another",
     )
+    verify.add_argument(
+        "--epoch",
+        metavar="HASH",
+        help="with --images: a recent epoch of the cluster, from `ambientctl member list`",
+    )
     _add_verifier(verify)
     step = command(
         blame,

@@ -21,14 +21,14 @@ from ambientd.consensus.messages import (
     vote_payload,
 )
 from ambientd.consensus.options import ConsensusOptions
-from ambientd.rules.verdicts import liars_max, quorum
+from ambientd.rules.verdicts import quorum, vouching
 
 VERIFIED_MAX = 1024
 
 
 def joining(size: int) -> int:
     """Give how many time-outs of others make a member give up the term too."""
-    return max(liars_max(size) + 1, min(2, size))
+    return vouching(size)
 
 
 class Committee:

@@ -42,7 +42,7 @@ class StepEntry(Value, frozen=True):
 class ImageEntry(Value, frozen=True):
     """What nodes say that a module's own image is by one translation; the first has paid for it.
 
-    `image` is what f + 1 members found, zeros until then. None of these is ever deleted.
+    `image` is what enough members found, zeros until then. None of these is ever deleted.
     """
 
     claims: tuple[ImageClaim, ...]

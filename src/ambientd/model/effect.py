@@ -69,7 +69,7 @@ class Execute:
 
     What audits an answer draws the random numbers of the task that it executes again: `seed_task`.
     A slot goes on from the last of its `marks` where that state can be had. What is to be proven
-    may be proven with `own_image`, which members have found the module to become.
+    may be proven with `own_image`, by which members stand as what the module becomes.
     """
 
     assignment: Assignment
@@ -84,7 +84,8 @@ class Execute:
 class CheckProof:
     """Get a proof from its holders, verify that it is of this result, and report a ProofChecked.
 
-    Beside the universal image it may be by `own_image`, where members have decided on one.
+    Beside the universal image it may be by `own_image`, by which present members stand. One by
+    `doubted_image` is not judged: too few of them stand by it by now.
     """
 
     assignment: Assignment
@@ -93,6 +94,7 @@ class CheckProof:
     result: Result
     proof: Digest
     own_image: Digest | None = None
+    doubted_image: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)

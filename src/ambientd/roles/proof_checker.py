@@ -16,7 +16,7 @@ from ambientd.ledger.events import (
     SlotRevealed,
     TaskClosed,
 )
-from ambientd.ledger.images import own_image
+from ambientd.ledger.images import doubted_image, own_image
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.effect import Abandon, Assignment, CheckProof, Propose, Purpose, RoleEffect
@@ -137,8 +137,8 @@ class ProofChecker:
         self._works[place.task] = Work(place)
         receipt = entry.receipts[0].receipt
         holders = (receipt.worker, entry.submitter)
-        own = own_image(state, entry.spec.module)
-        return [CheckProof(place, entry.spec, holders, receipt.result, receipt.nonce, own)]
+        images = own_image(state, entry.spec.module), doubted_image(state, entry.spec.module)
+        return [CheckProof(place, entry.spec, holders, receipt.result, receipt.nonce, *images)]
 
     def _is_late(self, task: TaskId, state: LedgerState) -> bool:
         """Tell whether half of the time that members have for a proof is over."""

@@ -27,7 +27,7 @@ from ambientd.ledger.events import (
     TaskClosed,
     TaskCommitted,
 )
-from ambientd.ledger.images import own_image
+from ambientd.ledger.images import doubted_image, own_image
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.bundle import size_of
@@ -378,7 +378,10 @@ class Worker:
         known = state.marks(task)
         work = replace(work, marks=known.before(slot.attempt), start=known.before(slot.attempt + 1))
         if entry.spec.proof is not None:
-            work = replace(work, own_image=own_image(state, entry.spec.module))
+            image = own_image(state, entry.spec.module)
+            if in_log and image is None:  # what is sealed stays so, whoever stands by it by now
+                image = doubted_image(state, entry.spec.module)
+            work = replace(work, own_image=image)
         said = self._said.get((task, slot.slot))
         again: list[RoleEffect] = []
         if said is not None and said.attempt == slot.attempt and not _has(known.chain, said):

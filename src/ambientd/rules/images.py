@@ -11,7 +11,7 @@ from ambientd.model.image import NO_IMAGE, ImageFile
 from ambientd.rules.file_checks import EPOCHS_MAX, counts_fault
 from ambientd.rules.founding import genesis_fault
 from ambientd.rules.receipt_epochs import FollowEpochs
-from ambientd.rules.verdicts import liars_max
+from ambientd.rules.verdicts import liars_max, vouching
 
 TRANSLATION = Digest(
     bytes.fromhex("009b84654a6767a357ad4fce0b74a932739d6bbcf13aceacb359d37999fe5c81")
@@ -91,7 +91,7 @@ def read_image_file(
             raise RemoteProtocolError(f"{claim.author.hex()[:12]} has not signed its word")
         if claim.author in seated:
             said.setdefault(claim.image, set()).add(claim.author)
-    needed = liars_max(len(seated)) + 1
+    needed = vouching(len(seated))
     found = [(image, words) for image, words in said.items() if len(words) >= needed]
     if len(found) != 1:
         most = max((len(words) for words in said.values()), default=0)

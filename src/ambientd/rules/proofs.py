@@ -129,7 +129,7 @@ def _statement(module: bytes, spec: TaskSpec, result: Result) -> bytes | None:
 def image_fault(image: Digest, own_image: Digest | None) -> str | None:
     """Say why a proof by an image tells nothing of a module, or None.
 
-    `own_image` is what the module becomes by the word of f + 1 members. One that a prover alone
+    `own_image` is what the module becomes by the word of members. One that a prover alone
     calls the module's is its maker's, and states what that one likes.
     """
     if image in (UNIVERSAL_IMAGE, own_image):

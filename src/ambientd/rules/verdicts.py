@@ -43,6 +43,14 @@ def liars_max(members: int) -> int:
     return (members - 1) // 3
 
 
+def vouching(members: int) -> int:
+    """Give how many of n agree so that one of them is honest: f + 1, and two where there are two.
+
+    Of two or three f is 0, but nobody's word is taken alone where another could be asked.
+    """
+    return max(liars_max(members) + 1, min(2, members))
+
+
 def quorum(members: int) -> int:
     """Give q = (n + f) // 2 + 1 (COORDINATION, What is and is not promised)."""
     return (members + liars_max(members)) // 2 + 1

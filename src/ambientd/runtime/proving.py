@@ -125,6 +125,8 @@ class Proofs:
             )
         if proof is None:
             return ProofChecked(place, Finding.MISSING)
+        if effect.doubted_image is not None and _image_of(proof) == effect.doubted_image:
+            return self._aborted(effect, "too few of the present members stand by its image")
         module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
         if module is None:
             return self._aborted(effect, "the module could not be fetched from any holder")
@@ -169,3 +171,11 @@ class Proofs:
     def _aborted(effect: CheckProof, reason: str) -> ExecutionEnded:
         log.warning("proof not checked", task=effect.assignment.task.hex()[:12], reason=reason)
         return ExecutionEnded(effect.assignment, effect.spec, None, reason)
+
+
+def _image_of(data: bytes) -> Digest | None:
+    """Give the image that a proof names; None for what is no proof."""
+    try:
+        return read_proof(data).image
+    except RemoteProtocolError:
+        return None
