@@ -20,8 +20,9 @@ from ambientd.model.effect import (
     KeepStates,
     Purpose,
 )
+from ambientd.model.mark import Mark
 from ambientd.model.task import Result
-from ambientd.node.event import Event, ExecutionEnded, StateReached
+from ambientd.node.event import Event, ExecutionEnded, StateKept, StateReached
 from ambientd.runtime.long_executions import LOOKS_A_MARK
 from sim.stood import Stood
 from sim.vices import Resident, Vice, answer_of, gas_of, output_of
@@ -52,7 +53,7 @@ class LongRun:
     has_begun: bool = False
     base_gas: int = 0
     astray: bytes = b""
-    went_on: bool = False
+    start: Mark | None = None
     told_gas: int = 0
     leaves: bool = False
 
@@ -149,8 +150,8 @@ class LongRuns:
     def due(self, now: int, near: Collection[NodeId]) -> list[Event]:
         """Let time pass; give what has come of it."""
         self.now, self.is_asking = now, False
-        self._bring(near)
-        events: list[Event] = [StateReached(place, None, is_last=True) for place in self.left]
+        events: list[Event] = [StateKept(kept) for kept in self._bring(near)]
+        events += [StateReached(place, None, is_last=True) for place in self.left]
         self.left.clear()
         for place, run in list(self.running.items()):
             if run.leaves:
@@ -160,12 +161,15 @@ class LongRuns:
                 events += self._go_on(place, run, near)
         return events
 
-    def _bring(self, near: Collection[NodeId]) -> None:
+    def _bring(self, near: Collection[NodeId]) -> list[KnownState]:
+        kept = []
         for name, effect in list(self.wanted.items()):
             found = self._look_up(name, (*effect.holders, *sorted(near)), near)
             if found is not None:
                 self.host.handed[name] = found
                 del self.wanted[name]
+                kept.append(_known(name, found))
+        return kept
 
     def _look_up(
         self, name: Digest, asked: Sequence[NodeId], near: Collection[NodeId]
@@ -184,33 +188,33 @@ class LongRuns:
 
     def _go_on(self, place: Assignment, run: LongRun, near: Collection[NodeId]) -> list[Event]:
         if not run.has_begun:
-            self._begin(run, near)
-            return []
+            return self._begin(run, near)
         gas = run.next_gas
         if gas < run.gas_end:
             run.told_gas = gas
-            return [StateReached(place, self._kept(run, gas), run.went_on)]
+            return [StateReached(place, self._kept(run, gas), run.start)]
         del self.running[place]
         if run.told_gas and Vice.MISMARK in self.host.vices and self.dice.randrange(2):
             return []  # so that somebody goes on from what it has marked
         return [self._ended(run, near)]
 
-    def _begin(self, run: LongRun, near: Collection[NodeId]) -> None:
-        """Go on from the last mark, if its state is here or comes, and is what the mark says."""
+    def _begin(self, run: LongRun, near: Collection[NodeId]) -> list[Event]:
+        """Go on from the first mark whose state is here or comes, and is what the mark says."""
         run.has_begun = True
-        marks = run.effect.marks
-        if not marks:
-            return
-        mark = marks[-1]
-        found = self._look_up(mark.state, (mark.worker, *run.effect.holders, *sorted(near)), near)
-        if found is None:
-            return
-        self.host.handed[mark.state] = found
-        point = (mark.point.gas_index, mark.point.root)
-        if (found.gas_index, found.root) != point or not found.gas_index < run.gas_end:
-            return
-        run.base_gas = run.told_gas = found.gas_index
-        run.astray, run.went_on = found.astray, True
+        others = (*run.effect.keepers, *run.effect.holders, *sorted(near))
+        events: list[Event] = []
+        for mark in run.effect.marks:
+            found = self._look_up(mark.state, (mark.worker, *others), near)
+            if found is None:
+                continue
+            self.host.handed[mark.state] = found
+            kept = _known(mark.state, found)
+            events.append(StateKept(kept))
+            if kept.point == mark.point and found.gas_index < run.gas_end:
+                run.base_gas = run.told_gas = found.gas_index
+                run.astray, run.start = found.astray, mark
+                break
+        return events
 
     def _kept(self, run: LongRun, gas: int) -> KnownState:
         """Put a state on the shelf; a liar makes one up, hides it, or puts another one there."""
@@ -233,7 +237,7 @@ class LongRuns:
     def _left_off(self, place: Assignment, run: LongRun) -> StateReached:
         gas = run.last_look(self.now) if run.has_begun else 0
         seen = self._kept(run, gas) if gas else None
-        return StateReached(place, seen, run.went_on, is_last=True)
+        return StateReached(place, seen, run.start, is_last=True)
 
     def _ended(self, run: LongRun, near: Collection[NodeId]) -> ExecutionEnded:
         effect = run.effect
@@ -250,7 +254,7 @@ class LongRuns:
             finished_ms=self.now,
             energy_mj=None,
             energy_source="none",
-            went_on=run.went_on,
+            start=run.start,
         )
         return ExecutionEnded(place, spec, report)
 
@@ -260,3 +264,7 @@ class LongRuns:
         if not run.astray:
             return self.host.answer(spec)
         return answer_of(spec, tagged("sim/astray-output/1", run.astray), run.gas_end)
+
+
+def _known(name: Digest, found: Stood) -> KnownState:
+    return KnownState(TracePoint(found.gas_index, found.root), name, STATE_BYTES)

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from ambientd.codec.statements import mark_hash, result_root
 from ambientd.ledger.entries import Table, TaskEntry
 from ambientd.ledger.events import SlotAssigned, SlotCommitted, StateMarked
+from ambientd.ledger.marks import keepers_of
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
+from ambientd.model.dispute import TracePoint
 from ambientd.model.effect import Execute
 from ambientd.model.mark import FROM_BEGINNING, MARKS_MAX, Mark
 from ambientd.model.receipt import Receipt
 from ambientd.node.effect import Told
-from ambientd.roles.keeper import keepers_of
+from ambientd.rules.marks import path_to
 from sim.checkers import InvariantViolation, Kinds
 from sim.judge import has_signed
 from sim.machine import Effect, Host
@@ -189,7 +191,8 @@ class CanBeOpened(NodeChecker):
         named, ledger = work.receipt.receipt.marks, node.ledger
         if ledger.task(event.task) is None or _has_ended(ledger, event.task):
             return
-        if named and named != ledger.marks(event.task).before(work.assignment.attempt):
+        before = ledger.marks(event.task).before(work.assignment.attempt)
+        if named and not (named[-1] in before and path_to(named[-1], before) == named):
             text = f"task {event.task.hex()[:12]} at {now} ms"
             raise InvariantViolation("what is sealed can be opened", text)
 
@@ -200,34 +203,64 @@ def _has_ended(ledger: LedgerState, task: TaskId) -> bool:
 
 
 def check_shelves(hosts: Sequence[Resident]) -> None:
-    """After healing a node keeps the states that the log names, and no others."""
+    """After healing a node keeps states that the log names, or its own marks, and no others."""
     for host in hosts:
         ledger = host.ledger
-        chains = [ledger.marks(task).chain for task, _ in ledger.open_tasks()]
-        last = [chain[-1] for chain in chains if chain]
+        named = {mark.state for task, _ in ledger.open_tasks() for mark in ledger.marks(task).marks}
         assert host.node is not None, "all are up"
         said = {mark.state for mark in host.node._cores.worker.said}
-        useless = set(host.handed) - {mark.state for mark in last} - said
+        useless = set(host.handed) - named - said
         if useless:
             text = f"{len(useless)} of a node's {len(host.handed)} states are of no use"
             raise InvariantViolation("states are given back", text)
 
 
 def check_kept(hosts: Sequence[Resident], marks: TrueMarks, before_ms: int) -> int:
-    """After healing who is to keep a marked state has it, if its maker does; give how many do."""
+    """After healing who is to keep a marked state has it, or a later one; give how many do."""
     by_key, kept = {host.key: host for host in hosts}, 0
     for host in hosts:
         ledger = host.ledger
         for task, _ in ledger.open_tasks():
-            chain = ledger.marks(task).chain
-            maker = by_key.get(chain[-1].worker) if chain else None
-            if maker is None or chain[-1].state not in maker.handed:
-                continue
-            seen_ms = marks.seen_ms.get(bytes(mark_hash(chain[-1])), before_ms)
-            if host.key not in keepers_of(chain[-1], ledger) or seen_ms >= before_ms:
-                continue
-            if chain[-1].state not in host.handed:
-                text = f"task {task.hex()[:12]}, marked at {seen_ms} ms"
-                raise InvariantViolation("keepers have the states that are theirs", text)
-            kept += 1
+            known = ledger.marks(task).marks
+            last = {mark.attempt: mark for mark in known}
+            furthest_gas = _furthest_gas(host, known)
+            for mark in last.values():
+                maker = by_key.get(mark.worker)
+                seen_ms = marks.seen_ms.get(bytes(mark_hash(mark)), before_ms)
+                is_given = maker is not None and is_here(maker, mark) and seen_ms < before_ms
+                if not is_given or host.key not in keepers_of(mark, ledger):
+                    continue
+                if furthest_gas < mark.point.gas_index:
+                    text = f"task {task.hex()[:12]}, marked at {seen_ms} ms"
+                    raise InvariantViolation("keepers have the states that are theirs", text)
+                kept += 1
     return kept
+
+
+class Stays:
+    """What a keeper has stays until it has a later one, whatever others mark meanwhile."""
+
+    def __init__(self) -> None:
+        self._had: dict[tuple[bytes, TaskId], int] = {}
+
+    def check(self, hosts: Sequence[Resident]) -> None:
+        """Look at the shelves once more; nothing is lost in the calm."""
+        had, self._had = self._had, {}
+        for host in hosts:
+            for task, _ in host.ledger.open_tasks():
+                known = host.ledger.marks(task).marks
+                place = (host.key, task)
+                gas = self._had[place] = _furthest_gas(host, known)
+                if gas < had.get(place, 0):
+                    text = f"task {task.hex()[:12]}: from gas {had[place]} back to {gas}"
+                    raise InvariantViolation("an earlier state stays until a later one came", text)
+
+
+def _furthest_gas(host: Resident, known: Sequence[Mark]) -> int:
+    return max((mark.point.gas_index for mark in known if is_here(host, mark)), default=0)
+
+
+def is_here(host: Resident, mark: Mark) -> bool:
+    """Tell whether a node has what a mark says."""
+    found = host.handed.get(mark.state)
+    return found is not None and TracePoint(found.gas_index, found.root) == mark.point

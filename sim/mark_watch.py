@@ -6,6 +6,7 @@ from sim.mark_checkers import (
     CanBeOpened,
     OnTheirWord,
     OrphansGoOn,
+    Stays,
     TrueMarks,
     check_kept,
     check_shelves,
@@ -36,6 +37,7 @@ class MarkWatch:
         self.true = TrueMarks(cluster)
         self.word = OnTheirWord(frozenset(host.key for host in self._honest), self.true)
         self.dead = OrphansGoOn({host.key: host for host in hosts})
+        self.stays = Stays()
         self.kept = 0
 
     @property
@@ -48,6 +50,7 @@ class MarkWatch:
         heals_ms = time_ms - CALM_MS_MIN
         for look in range(LOOKS):
             world.run(heals_ms + SETTLED_MS + look * LOOK_MS)
+            self.stays.check(self._honest)
             self.kept += check_kept(self._honest, self.true, world.now - LOOKED_MS)
 
     def check(self) -> None:

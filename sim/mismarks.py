@@ -20,8 +20,8 @@ def mismark(ledger: LedgerState, signer: Signer, dice: random.Random) -> tuple[M
     if not known:
         return ()
     task, entry = dice.choice(known)
-    slot, chain = entry.slots[0], ledger.marks(task).chain
-    follows = mark_hash(chain[-1]) if chain and dice.randrange(2) else FROM_BEGINNING
+    slot, marks = entry.slots[0], ledger.marks(task).marks
+    follows = mark_hash(dice.choice(marks)) if marks and dice.randrange(2) else FROM_BEGINNING
     gas = 1 + dice.randrange(entry.spec.gas_max)
     root = Digest(tagged("sim/no-state/1", task, gas.to_bytes(8, "big")))
     unsigned = Mark(

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from ambientd.ledger import marks
+from ambientd.model.base import Digest
 from ambientd.model.mark import Mark
 from ambientd.roles import worker
-from ambientd.roles.keeper import Keeper
+from ambientd.roles.keeper import Keeper, _Held
 from sim.mutants.patch import Mutant, Patch, always, bug
 
 
@@ -15,6 +16,13 @@ def _names_nobody(_: Callable[..., object]) -> object:
         return started_ms
 
     return began
+
+
+def _drops_early(_: Callable[..., object]) -> object:
+    def useless(held: _Held) -> set[Digest]:
+        return held.names - {mark.state for mark in (*held.marks[-1:], *held.said)}
+
+    return useless
 
 
 MARK_MUTANTS: tuple[Mutant, ...] = (
@@ -37,6 +45,13 @@ MARK_MUTANTS: tuple[Mutant, ...] = (
         "keeps the states of marks that newer ones replace, and of tasks that have ended",
         Patch(Keeper, "_let_go", always([])),
         scenario="node-marks",
+    ),
+    bug(
+        "drops-early",
+        "gives a state back when a later one is marked, before that is here",
+        Patch(_Held, "useless", _drops_early),
+        scenario="node-marks",
+        vice="mismark",
     ),
     bug(
         "keepers-forget",

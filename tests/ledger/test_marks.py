@@ -27,7 +27,7 @@ from ambientd.model.offer import Closed, SlotName
 from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.model.record import Admit, Commits, Fraud, Marked, Offer, Settle
 from ambientd.model.task import Assurance, TaskState
-from ambientd.rules.marks import marks_fault
+from ambientd.rules.marks import STARTS_MAX, marks_fault, path_to, starts
 from ambientd.rules.rewards import escrow_of, mark_fee_msat
 from ambientd.rules.verdicts import convicts
 from tests.ledger.cluster import UNTIL_MS, TestCluster, rejections, result, spec
@@ -112,7 +112,7 @@ def test_the_next_worker_is_told_the_last_mark_and_its_answer_names_it() -> None
     entry = cluster.task(task)
     assert entry.state is TaskState.FINAL
     assert marks_fault(signed.receipt, entry.spec, cluster.id) is None
-    assert cluster.state.marks(task).chain == (), "a mark goes with its task"
+    assert cluster.state.marks(task).marks == (), "a mark goes with its task"
 
 
 def test_a_chain_of_marks_names_each_maker_once() -> None:
@@ -138,16 +138,74 @@ def answer_with(signed: SignedReceipt, *marks: Mark) -> Receipt:
     return replace(signed.receipt, started_ms=GoneOn(5, marks))
 
 
-def test_who_begins_anew_starts_a_chain_of_its_own() -> None:
+def test_who_begins_anew_takes_nothing_from_who_was_there_before() -> None:
+    """Else a mark at gas 1, which is no lie, would cost others all that was done before."""
     cluster = cluster_of()
     task = cluster.admit(**MARKED)
     first = mark_of(cluster, task, 2_000_000)
     cluster.block((number_of(cluster, task), Marked(mark=first)))
     hand_back(cluster, task)
-    anew = mark_of(cluster, task, 1_000_000)
+    anew = mark_of(cluster, task, 1)
     cluster.block((number_of(cluster, task), Marked(mark=anew)))
-    assert cluster.state.marks(task).chain == (anew,)
-    assert finish(cluster, task, answer(cluster, task)) == []
+    assert cluster.state.marks(task).marks == (first, anew)
+    assert finish(cluster, task, answer(cluster, task, first)) == []
+
+
+def test_an_answer_stands_on_any_path_of_marks_that_the_log_has_and_on_nothing_else() -> None:
+    made: list[Mark] = []
+
+    def third() -> TestCluster:
+        """A task in its third attempt, whose second one has followed a mark, or has not."""
+        cluster = cluster_of()
+        task = cluster.admit(**MARKED)
+        made[:] = [mark_of(cluster, task, 1_000_000)]
+        cluster.block((number_of(cluster, task), Marked(mark=made[0])))
+        hand_back(cluster, task)
+        made.append(mark_of(cluster, task, 2_000_000, mark_hash(made[0])))
+        cluster.block((number_of(cluster, task), Marked(mark=made[1])))
+        hand_back(cluster, task)
+        return cluster
+
+    good, bad = ((), (0,), (0, 1)), ((1,), (1, 0), (0, 0))
+    for names in (*good, *bad):
+        cluster = third()
+        task = made[0].task
+        found = finish(cluster, task, answer(cluster, task, *(made[name] for name in names)))
+        assert (found == []) is (names in good), names
+
+
+def test_a_mark_may_follow_any_of_an_earlier_attempt_that_it_is_beyond() -> None:
+    cluster = cluster_of()
+    task = cluster.admit(**MARKED | {"attempts_max": Attempts(attempts_max=0, marks_max=4)})
+    maker = number_of(cluster, task)
+    first, second = (mark_of(cluster, task, gas) for gas in (1_000_000, 2_000_000))
+    cluster.block((maker, Marked(mark=first)), (maker, Marked(mark=second)))
+    hand_back(cluster, task)
+    taker = number_of(cluster, task)
+    short = mark_of(cluster, task, 1_000_000, mark_hash(first))
+    assert "not beyond the one" in rejections(cluster.block((taker, Marked(mark=short))))[0]
+    on = mark_of(cluster, task, 1_500_000, mark_hash(first))
+    cluster.block((taker, Marked(mark=on)))
+    own = mark_of(cluster, task, 1_600_000, mark_hash(on))
+    assert "none of an earlier" in rejections(cluster.block((taker, Marked(mark=own))))[0]
+    assert cluster.state.marks(task).marks == (first, second, on)
+
+
+def test_of_each_attempt_the_last_mark_is_tried_first_and_the_furthest_of_these() -> None:
+    """Who marks what it has not makes others wait for one state, and then for somebody else's."""
+    cluster = cluster_of()
+    task = cluster.admit(**MARKED)
+    point = mark_of(cluster, task, 1)
+
+    def at(attempt: int, gas: int) -> Mark:
+        return replace(point, attempt=attempt, point=TracePoint(gas, point.point.root))
+
+    good = [at(0, gas) for gas in (100, 200)]
+    lies = [at(1, gas) for gas in range(900, 910)]
+    late = at(2, 250)
+    found = starts((*good, *lies, late))
+    assert found == (lies[-1], late, good[1], lies[-2], good[0], lies[-3])
+    assert len(found) == STARTS_MAX
 
 
 def test_an_answer_stands_on_no_mark_but_the_log_s() -> None:
@@ -168,7 +226,7 @@ def test_marks_of_others_late_ones_and_more_than_were_asked_for_are_rejected() -
         (stranger, first, "does not execute"),
         (maker, replace(first, point=TracePoint(2, first.point.root)), "wrong signature"),
         (maker, mark_of(cluster, task, 10**9), "outside the task's gas"),
-        (maker, mark_of(cluster, task, 5, Digest(sha256(b"another"))), "follows another"),
+        (maker, mark_of(cluster, task, 5, Digest(sha256(b"another"))), "follows none"),
     ):
         assert why in rejections(cluster.block((author, Marked(mark=mark))))[0]
     cluster.block((maker, Marked(mark=first)))
@@ -246,9 +304,9 @@ STEPS = st.lists(
 )
 
 
-@given(steps=STEPS, goes_on=st.booleans())
+@given(steps=STEPS, goes_on=st.booleans(), pick=st.integers(0, 3))
 def test_whatever_is_marked_handed_back_or_late_one_answer_stands_on_what_the_log_has(
-    steps: list[tuple[str, int, bool]], *, goes_on: bool
+    steps: list[tuple[str, int, bool]], pick: int, *, goes_on: bool
 ) -> None:
     """Money is kept by each block, an honest answer is always taken, and nobody is convicted.
 
@@ -265,24 +323,24 @@ def test_whatever_is_marked_handed_back_or_late_one_answer_stands_on_what_the_lo
         if kind == "mark":
             cluster.block((number_of(cluster, task), Marked(mark=mark)))
         elif kind == "late mark":
-            chain = cluster.state.marks(task).chain
+            known = cluster.state.marks(task).marks
             stale = replace(mark, attempt=mark.attempt - 1 if mark.attempt else 7)
             cluster.block((former, Marked(mark=stale)))
-            assert cluster.state.marks(task).chain == chain
+            assert cluster.state.marks(task).marks == known
         elif handed < 2:
             former = number_of(cluster, task)
             hand_back(cluster, task)
             handed += 1
     row = cluster.state.marks(task)
-    assert row.count <= 4
-    assert len(row.chain) <= handed + 1
+    assert len(row.marks) <= 4
     before = row.before(slot_of(cluster, task).attempt)
-    signed = answer(cluster, task, *(before if goes_on else ()))
+    named = path_to(starts(before)[pick % len(before)], before) if goes_on and before else ()
+    signed = answer(cluster, task, *named)
     assert marks_fault(signed.receipt, cluster.task(task).spec, cluster.id) is None
     assert finish(cluster, task, signed) == []
     entry = cluster.task(task)
     assert entry.state is TaskState.FINAL
-    fees = row.count * mark_fee_msat(entry.spec)
+    fees = len(row.marks) * mark_fee_msat(entry.spec)
     assert cluster.state.meta.fee_pool_msat == fees
     nodes = [cluster.state.node(cluster.node(number)) for number in range(cluster.members)]
     assert not any(node is None or node.tombstoned for node in nodes)

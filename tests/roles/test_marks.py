@@ -3,12 +3,12 @@
 from msgspec.structs import replace
 
 from ambientd.codec.digest import sha256
-from ambientd.codec.statements import mark_hash, verify_mark
+from ambientd.codec.statements import mark_hash, sign_receipt, verify_mark
 from ambientd.ledger.events import StateMarked, TaskClosed
+from ambientd.ledger.marks import KEEPERS, keepers_of
 from ambientd.model.base import Digest, TaskId
 from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.effect import (
-    Abandon,
     DropStates,
     Execute,
     FetchState,
@@ -24,10 +24,10 @@ from ambientd.model.receipt import Receipt
 from ambientd.model.record import Marked
 from ambientd.model.task import TaskState
 from ambientd.node.event import StateReached
-from ambientd.roles.keeper import KEEPERS, Keeper, keepers_of
+from ambientd.roles.keeper import Keeper, known_state
 from ambientd.roles.worker import Worker
 from tests.ledger.cluster import START_MS
-from tests.ledger.test_marks import MARKED, cluster_of, hand_back, mark_of, number_of
+from tests.ledger.test_marks import MARKED, cluster_of, finish, hand_back, mark_of, number_of
 from tests.roles.stage import place, report
 
 NOW = START_MS + 1_000
@@ -86,10 +86,10 @@ class Stage:
         told = StateMarked(self.task, mark)
         return self.worker.on_ledger(told, self.cluster.state, NOW)
 
-    def answer(self, *, went_on: bool) -> Receipt:
+    def answer(self, start: Mark | None = None) -> Receipt:
         """Give what the worker signs of an execution that has ended."""
         told = report()
-        object.__setattr__(told, "went_on", went_on)
+        object.__setattr__(told, "start", start)
         self.worker.on_report(self.place, told, ZEROS)
         self.worker.seal(NOW)
         (work,) = self.worker._works.values()
@@ -105,10 +105,10 @@ def test_who_has_the_slot_next_goes_on_from_the_mark_and_names_it() -> None:
     hand_back(stage.cluster, stage.task)
     stage.take()
     assert stage.execute.marks == (first,)
-    second = stage.reach(StateReached(stage.place, seen(2_000_000), went_on=True))
+    second = stage.reach(StateReached(stage.place, seen(2_000_000), first))
     assert second is not None
     assert second.follows == mark_hash(first)
-    assert stage.cluster.state.marks(stage.task).chain == (first, second)
+    assert stage.cluster.state.marks(stage.task).marks == (first, second)
 
 
 def test_who_could_not_have_the_state_says_that_all_is_its_own() -> None:
@@ -117,7 +117,7 @@ def test_who_could_not_have_the_state_says_that_all_is_its_own() -> None:
         first = stage.reach(StateReached(stage.place, seen(1_000_000)))
         hand_back(stage.cluster, stage.task)
         stage.take()
-        receipt = stage.answer(went_on=went_on)
+        receipt = stage.answer(first if went_on else None)
         assert receipt.marks == ((first,) if went_on else ())
         assert isinstance(receipt.started_ms, GoneOn) is went_on
 
@@ -127,10 +127,11 @@ def test_a_worker_that_was_started_again_goes_on_from_its_own_mark_and_it_is_its
     own = stage.reach(StateReached(stage.place, seen(1_000_000)))
     stage.take()
     assert stage.execute.marks == (own,)
-    later = stage.reach(StateReached(stage.place, seen(2_000_000), went_on=True))
+    later = stage.reach(StateReached(stage.place, seen(2_000_000), own))
     assert later is not None
     assert later.follows == FROM_BEGINNING
-    assert stage.cluster.state.marks(stage.task).chain == (later,)
+    assert stage.cluster.state.marks(stage.task).marks == (own, later)
+    assert stage.answer(later).marks == ()
 
 
 def test_a_hot_device_marks_its_last_state_before_it_hands_the_slot_back() -> None:
@@ -182,23 +183,25 @@ def test_a_member_that_starts_again_asks_for_what_is_its_to_keep_and_gives_the_r
     assert last is not None
     state = stage.cluster.state
     own, other = keepers_of(last, state)
-    held = KeepStates(frozenset({last.state}))
+    held = KeepStates(frozenset({first.state, last.state}))
     fetch = FetchState(last.state, last.state_size_bytes, (last.worker, other))
-    assert Keeper(own).resume(state, ()) == [held, fetch]
+    keeper = Keeper(own)
+    assert keeper.resume(state, ()) == [held, fetch]
+    assert keeper.on_kept(known_state(last), state) == [DropStates((first.state,))]
     assert Keeper(last.worker).resume(state, (last,)) == [held]
     said = replace(last, state=Digest(sha256(b"on its way")))
-    both = KeepStates(frozenset({last.state, said.state}))
+    both = KeepStates(frozenset({first.state, last.state, said.state}))
     assert Keeper(last.worker).resume(state, (said,)) == [both]
 
 
-def test_a_state_goes_when_a_newer_mark_is_in_the_log_and_the_last_one_with_its_task() -> None:
+def test_an_own_state_goes_when_a_newer_mark_is_in_the_log_and_the_last_one_with_its_task() -> None:
     stage = Stage()
     keeper = Keeper(stage.cluster.node(stage.number))
     marks = []
     for gas in (1_000_000, 2_000_000):
         reached = StateReached(stage.place, seen(gas))
         said = stage.worker.on_state(stage.place, reached, stage.cluster.state)
-        assert keeper.on_state(seen(gas).state, said) == []
+        assert keeper.on_reached(seen(gas), said) == []
         marks += [each.body.mark for each in said if isinstance(each, Propose)]  # type: ignore[union-attr]
     first, second = marks
 
@@ -212,37 +215,132 @@ def test_a_state_goes_when_a_newer_mark_is_in_the_log_and_the_last_one_with_its_
     assert keeper.on_ledger(closed, stage.cluster.state) == []
 
 
+class Shelf:
+    """A member that keeps the states of a task, and the marks that it hears of."""
+
+    def __init__(self) -> None:
+        self.stage = Stage()
+        self.cluster = self.stage.cluster
+        first = mark_of(self.cluster, self.stage.task, 1_000_000)
+        (keeper, *_) = keepers_of(first, self.cluster.state)
+        self.keeper = Keeper(keeper)
+        self.first = first
+        self.hear(first)
+        self.have(first)
+
+    def mark(self, attempt: int, gas: int) -> Mark:
+        made = mark_of(self.cluster, self.stage.task, gas)
+        return replace(made, attempt=attempt)
+
+    def hear(self, mark: Mark) -> list[RoleEffect]:
+        return self.keeper.on_ledger(StateMarked(mark.task, mark), self.cluster.state)
+
+    def have(self, mark: Mark, **changes: object) -> list[RoleEffect]:
+        return self.keeper.on_kept(replace(known_state(mark), **changes), self.cluster.state)
+
+
+def fetches(effects: list[RoleEffect]) -> list[Digest]:
+    return [each.digest for each in effects if isinstance(each, FetchState)]
+
+
+def drops(effects: list[RoleEffect]) -> list[Digest]:
+    return [name for each in effects if isinstance(each, DropStates) for name in each.digests]
+
+
+def test_an_earlier_state_stays_until_a_later_one_is_here_and_is_what_its_mark_says() -> None:
+    shelf = Shelf()
+    later = shelf.mark(1, 2_000_000)
+    heard = shelf.hear(later)
+    assert fetches(heard) == [later.state]
+    assert drops(heard) == [], "a mark alone is nothing to go on from"
+    assert drops(shelf.have(later)) == [shelf.first.state]
+
+
+def test_a_state_that_is_not_what_its_mark_says_drives_nothing_out_and_is_not_asked_for_again() -> (
+    None
+):
+    for changes in (
+        {"point": TracePoint(5, sha256(b"root"))},
+        {"point": TracePoint(2_000_000, sha256(b"another"))},
+        {"state_size_bytes": 999},
+    ):
+        shelf = Shelf()
+        false = shelf.mark(1, 2_000_000)
+        shelf.hear(false)
+        effects = shelf.have(false, **changes)
+        assert drops(effects) == [false.state]
+        assert fetches(effects) == []
+        assert drops(shelf.hear(shelf.mark(1, 3_000_000))) == [], "the first one is here still"
+
+
+def test_a_true_mark_before_what_is_here_is_neither_fetched_nor_drives_that_out() -> None:
+    """A mark at gas 1 is no lie, and would cost others all that was done before."""
+    shelf = Shelf()
+    effects = shelf.hear(shelf.mark(1, 1))
+    assert effects == []
+
+
+def test_of_one_attempt_only_the_last_mark_s_state_is_on_its_way() -> None:
+    shelf = Shelf()
+    first, second = shelf.mark(1, 2_000_000), shelf.mark(1, 3_000_000)
+    assert fetches(shelf.hear(first)) == [first.state]
+    effects = shelf.hear(second)
+    assert drops(effects) == [first.state], "it is not here yet: nobody will want it"
+    assert fetches(effects) == [second.state]
+
+
+def test_where_a_later_attempt_s_mark_is_further_off_than_another_both_are_asked_for() -> None:
+    """Who says that it is at the end, and gives nothing, keeps no honest state from anybody."""
+    shelf = Shelf()
+    lie, honest = shelf.mark(1, 9_000_000), shelf.mark(2, 2_000_000)
+    assert fetches(shelf.hear(lie)) == [lie.state]
+    assert fetches(shelf.hear(honest)) == [honest.state]
+    assert drops(shelf.have(honest)) == [shelf.first.state]
+
+
+def test_what_comes_after_its_task_has_ended_is_given_back() -> None:
+    shelf = Shelf()
+    later = shelf.mark(1, 2_000_000)
+    shelf.hear(later)
+    closed = TaskClosed(later.task, TaskState.FINAL)
+    ended = shelf.keeper.on_ledger(closed, shelf.cluster.state)
+    assert set(drops(ended)) == {shelf.first.state, later.state}
+    assert drops(shelf.have(later)) == [later.state]
+
+
 def test_a_state_that_is_not_marked_is_not_kept_and_one_that_two_tasks_name_stays_for_both() -> (
     None
 ):
-    stage = Stage()
-    keeper = Keeper(stage.cluster.node(stage.number))
-    name = seen(5).state
-    assert keeper.on_state(name, []) == [DropStates((name,))]
-    mark = mark_of(stage.cluster, stage.task, 5)
-    other = replace(mark, task=TaskId(bytes(32)))
-    for each in (mark, other):
-        keeper.on_ledger(StateMarked(each.task, each), stage.cluster.state)
-    ended = (TaskClosed(each.task, TaskState.FINAL) for each in (mark, other))
-    effects = [keeper.on_ledger(event, stage.cluster.state) for event in ended]
-    assert effects == [[], [DropStates((mark.state,))]]
+    shelf = Shelf()
+    keeper, state = shelf.keeper, shelf.cluster.state
+    unsaid = seen(5)
+    assert keeper.on_reached(unsaid, []) == [DropStates((unsaid.state,))]
+    assert keeper.on_kept(unsaid, state) == [DropStates((unsaid.state,))]
+    assert keeper.on_reached(known_state(shelf.first), []) == [], "it is of use for a mark"
+    other = replace(shelf.first, task=TaskId(bytes(32)))
+    shelf.hear(other)
+    assert shelf.have(other) == []
+    ended = (TaskClosed(each.task, TaskState.FINAL) for each in (shelf.first, other))
+    effects = [keeper.on_ledger(event, state) for event in ended]
+    assert effects == [[], [DropStates((shelf.first.state,))]]
 
 
-def test_who_stops_between_a_mark_from_the_beginning_and_the_log_stands_by_it() -> None:
-    """Else it goes on from the older chain, and the mark that comes then takes that from it."""
-    stage = Stage()
-    first = stage.reach(StateReached(stage.place, seen(1_000_000)))
-    hand_back(stage.cluster, stage.task)
-    stage.take()
-    assert stage.execute.marks == (first,), "its state could not be had in time"
-    anew = stage.say(StateReached(stage.place, seen(500_000)))
-    assert anew is not None
-    assert stage.start(anew) == [Propose(Marked(mark=anew))]
-    assert stage.execute.marks == (anew,)
-    assert stage.bring(anew) == []
-    receipt = stage.answer(went_on=True)
-    assert receipt.marks == ()
-    assert stage.cluster.state.marks(stage.task).before(receipt.attempt) == ()
+def test_who_stops_between_a_mark_from_the_beginning_and_the_log_goes_on_from_either() -> None:
+    """Once the older one was gone from the log when the new one came, and the slot was lost."""
+    for is_own in (True, False):
+        stage = Stage()
+        first = stage.reach(StateReached(stage.place, seen(1_000_000)))
+        hand_back(stage.cluster, stage.task)
+        stage.take()
+        assert stage.execute.marks == (first,), "its state could not be had in time"
+        anew = stage.say(StateReached(stage.place, seen(500_000)))
+        assert anew is not None
+        assert stage.start(anew) == [Propose(Marked(mark=anew))]
+        assert stage.execute.marks == (first, anew)
+        assert stage.bring(anew) == []
+        receipt = stage.answer(anew if is_own else first)
+        assert receipt.marks == (() if is_own else (first,))
+        assert stage.cluster.state.marks(stage.task).before(receipt.attempt) == (first,)
 
 
 def test_who_stops_between_a_mark_that_follows_one_and_the_log_repeats_nothing() -> None:
@@ -250,33 +348,29 @@ def test_who_stops_between_a_mark_that_follows_one_and_the_log_repeats_nothing()
     first = stage.reach(StateReached(stage.place, seen(1_000_000)))
     hand_back(stage.cluster, stage.task)
     stage.take()
-    own = stage.say(StateReached(stage.place, seen(2_000_000), went_on=True))
+    own = stage.say(StateReached(stage.place, seen(2_000_000), first))
     assert own is not None
     assert stage.start(own) == [Propose(Marked(mark=own))]
-    assert stage.execute.marks == (first, own)
+    assert stage.execute.marks == (own, first)
     assert stage.bring(own) == []
     assert stage.start(own) == [], "the log has it"
-    assert stage.execute.marks == (first, own)
-    assert stage.answer(went_on=True).marks == (first,)
+    assert stage.execute.marks == (own, first)
+    assert stage.answer(own).marks == (first,)
 
 
-def test_who_has_lost_its_store_goes_on_from_its_own_mark_when_it_sees_that_in_the_log() -> None:
-    for is_done in (False, True):
-        stage = Stage()
-        stage.reach(StateReached(stage.place, seen(1_000_000)))
-        hand_back(stage.cluster, stage.task)
-        stage.take()
-        anew = stage.say(StateReached(stage.place, seen(500_000)))
-        assert anew is not None
-        assert stage.start() == []
-        if is_done:
-            assert stage.answer(went_on=True).marks != ()
-        effects = stage.bring(anew)
-        assert [type(each) for each in effects] == [Execute] if is_done else [Abandon, Execute]
-        again = effects[-1]
-        assert isinstance(again, Execute)
-        assert again.marks == (anew,)
-        assert stage.answer(went_on=True).marks == ()
+def test_who_has_lost_its_store_and_goes_on_from_an_older_mark_has_its_answer_taken() -> None:
+    stage = Stage()
+    first = stage.reach(StateReached(stage.place, seen(1_000_000)))
+    assert first is not None
+    hand_back(stage.cluster, stage.task)
+    stage.take()
+    anew = stage.say(StateReached(stage.place, seen(500_000)))
+    assert anew is not None
+    assert stage.start() == []
+    receipt = stage.answer(first)
+    assert stage.bring(anew) == []
+    signed = sign_receipt(stage.cluster.signer(stage.number), receipt)
+    assert finish(stage.cluster, stage.task, signed) == []
 
 
 def test_a_mark_is_forgotten_when_its_slot_is_out_of_hand() -> None:
@@ -289,22 +383,6 @@ def test_a_mark_is_forgotten_when_its_slot_is_out_of_hand() -> None:
     late = Worker(stage.cluster.signer(number), b"nonce secret", (own,))
     assert late.resume(stage.cluster.state, NOW) == [PersistMark(stage.task, 0, None)]
     assert late.said == ()
-
-
-def test_whose_mark_from_the_beginning_is_said_goes_on_from_no_other_s_any_more() -> None:
-    """The log has no mark before it then: an answer that named one would never be taken."""
-    stage = Stage()
-    first = stage.reach(StateReached(stage.place, seen(1_000_000)))
-    hand_back(stage.cluster, stage.task)
-    stage.take()
-    assert stage.execute.marks == (first,), "its state could not be had in time"
-    stage.worker.on_wish(Wish(closed=Closed.HOT, stops=True))
-    assert stage.reach(StateReached(stage.place, seen(500_000), is_last=True)) is not None
-    assert stage.cluster.state.marks(stage.task).before(1) == ()
-    (again,) = stage.worker.on_wish(Wish())
-    assert isinstance(again, Execute)
-    assert again.marks == stage.worker.said, "its own word"
-    assert stage.answer(went_on=True).marks == ()
 
 
 def test_nobody_marks_or_keeps_a_state_that_is_large_for_the_gas_of_its_task() -> None:

@@ -219,6 +219,12 @@ class BlobFiles:
                 raise StoreError(msg)
             self._used_bytes += size_bytes
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Tell whether so many bytes more would be kept, and no whole blob would go for them."""
+        with self._lock:
+            whole_bytes = self._used_bytes - self._partials.size_bytes
+            return whole_bytes + self._room(size_bytes) <= self._quota_bytes
+
     def _forget(self, name: bytes) -> None:
         """Remove a blob; the caller holds the lock."""
         self._used_bytes -= self._drop_size(name)

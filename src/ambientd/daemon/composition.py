@@ -57,7 +57,7 @@ from ambientd.rules.executions import memory_need_bytes
 from ambientd.runtime.blobs import Blobs, SealedBlobs, blobs_over
 from ambientd.runtime.execution import Executor, executor_of
 from ambientd.runtime.finding import Introductions
-from ambientd.runtime.handed_states import HandedStates, Shelves
+from ambientd.runtime.handed_states import HandedStates
 from ambientd.runtime.joining import Joining, ask_to_join
 from ambientd.runtime.learning import ExecuteTask, LearningHost
 from ambientd.runtime.news import News
@@ -70,6 +70,7 @@ from ambientd.runtime.pump import Pump
 from ambientd.runtime.retention import Sweeper
 from ambientd.runtime.service import Parts, run_node
 from ambientd.runtime.serving import ChunkServer
+from ambientd.runtime.shelves import Shelves
 from ambientd.runtime.store_writer import StoreWriter
 from ambientd.runtime.telemetry_journal import TelemetryJournal
 from ambientd.runtime.uploads import Uploads

@@ -1,17 +1,22 @@
 """Marks: from where the next worker of a slot may go on (protocols/03 §12, ADR 85)."""
 
-from msgspec.structs import replace
-
+from ambientd.codec.digest import tagged
 from ambientd.codec.statements import mark_hash, verify_mark
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Table, TaskEntry
 from ambientd.ledger.events import StateMarked
-from ambientd.model.base import TaskId
+from ambientd.ledger.state import LedgerState
+from ambientd.ledger.word_entries import MarkEntry
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.mark import FROM_BEGINNING, MARKED_STATE_BYTES_MAX, Mark
 from ambientd.model.receipt import Receipt
 from ambientd.model.record import Marked, Record
 from ambientd.model.task import BEFORE_SEALED, SlotState
+from ambientd.rules.marks import path_to
 from ambientd.rules.rewards import mark_fee_msat
+
+KEEPERS = 2
+"""One may be down when the maker is."""
 
 
 def take(draft: Draft, record: Record, body: Marked) -> str | None:
@@ -20,26 +25,26 @@ def take(draft: Draft, record: Record, body: Marked) -> str | None:
     entry, row = draft.task(mark.task), draft.marks(mark.task)
     if entry is None:
         return "a mark of no known task"
-    if mark in row.chain:
+    if mark in row.marks:
         return None
     fault = _slot_fault(draft, record, entry, mark) or _mark_fault(entry, mark)
     if fault is not None:
         return fault
-    if row.count >= entry.spec.marks_max:
+    if len(row.marks) >= entry.spec.marks_max:
         return f"the task has had its {entry.spec.marks_max} marks"
-    before, own = row.before(mark.attempt), row.chain[-1:]
-    is_later = not own or own[0].attempt != mark.attempt
-    if not is_later and mark.point.gas_index <= own[0].point.gas_index:
+    gas_index = mark.point.gas_index
+    if any(own.attempt == mark.attempt and gas_index <= own.point.gas_index for own in row.marks):
         return "a mark that is not beyond this attempt's last one"
-    if mark.follows == FROM_BEGINNING:
-        before = ()
-    elif not before or mark.follows != mark_hash(before[-1]):
-        return "a mark that follows another than the last one before this attempt"
-    elif mark.point.gas_index <= before[-1].point.gas_index:
-        return "a mark that is not beyond the one that it follows"
+    if mark.follows != FROM_BEGINNING:
+        before = row.before(mark.attempt)
+        followed = next((each for each in before if mark_hash(each) == mark.follows), None)
+        if followed is None:
+            return "a mark that follows none of an earlier attempt"
+        if gas_index <= followed.point.gas_index:
+            return "a mark that is not beyond the one that it follows"
     if not verify_mark(mark, draft.state.cluster):
         return "a mark with a wrong signature"
-    draft.put_marks(mark.task, replace(row, count=row.count + 1, chain=(*before, mark)))
+    draft.put_marks(mark.task, MarkEntry((*row.marks, mark)))
     draft.tell(StateMarked(mark.task, mark))
     return None
 
@@ -65,20 +70,34 @@ def _mark_fault(entry: TaskEntry, mark: Mark) -> str | None:
 
 def receipt_fault(draft: Draft, receipt: Receipt) -> str | None:
     """Say why an answer does not stand on the marks that it names; it may name none."""
-    named, known = receipt.marks, draft.marks(receipt.task).before(receipt.attempt)
     if isinstance(receipt.started_ms, int):
         return None
-    return (
-        None if named and named == known else "an opened answer with marks that are not the log's"
-    )
+    named, known = receipt.marks, draft.marks(receipt.task).before(receipt.attempt)
+    is_path = bool(named) and named[-1] in known and path_to(named[-1], known) == named
+    return None if is_path else "an opened answer with marks that are not the log's"
 
 
 def fee_msat(draft: Draft, task: TaskId, entry: TaskEntry) -> int:
     """Give what a task's marks have cost so far."""
-    return draft.marks(task).count * mark_fee_msat(entry.spec)
+    return len(draft.marks(task).marks) * mark_fee_msat(entry.spec)
 
 
 def drop(draft: Draft, task: TaskId) -> None:
     """Forget from where others could go on with a task that has ended."""
     if draft.get((Table.MARKS, task)) is not None:
         draft.drop((Table.MARKS, task))
+
+
+def keepers_of(mark: Mark, state: LedgerState) -> tuple[NodeId, ...]:
+    """Give who keeps the state of a mark besides its maker."""
+    others = (member for member in _drawn(mark.task, state) if member != mark.worker)
+    return tuple(others)[:KEEPERS]
+
+
+def all_keepers_of(task: TaskId, state: LedgerState) -> tuple[NodeId, ...]:
+    """Give who keeps states of a task, whoever makes them."""
+    return tuple(_drawn(task, state)[: KEEPERS + 1])
+
+
+def _drawn(task: TaskId, state: LedgerState) -> list[NodeId]:
+    return sorted(state.members, key=lambda member: tagged("ambient/keeper/1", task, member))

@@ -34,14 +34,13 @@ class LastWord(Value, frozen=True):
 
 
 class MarkEntry(Value, frozen=True):
-    """How many marks a task has had, and those to go on from: the last one of each attempt."""
+    """The marks that a task has had, as they came: whoever has it next may go on from any."""
 
-    count: int = 0
-    chain: tuple[Mark, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     def before(self, attempt: int) -> tuple[Mark, ...]:
-        """Give the marks that somebody with this attempt may go on from."""
-        return tuple(mark for mark in self.chain if mark.attempt < attempt)
+        """Give the marks of earlier attempts than this one."""
+        return tuple(mark for mark in self.marks if mark.attempt < attempt)
 
 
 NO_MARKS = MarkEntry()

@@ -68,8 +68,8 @@ class Execute:
     """Get module and input from their holders, execute, and report an ExecutionEnded.
 
     What audits an answer draws the random numbers of the task that it executes again: `seed_task`.
-    A slot goes on from the last of its `marks` where that state can be had. What is to be proven
-    may be proven with `own_image`, by which members stand as what the module becomes.
+    A slot goes on from the first of its `marks` whose state can be had, of the maker or `keepers`.
+    What is to be proven may be proven with `own_image`, by which members stand as what it becomes.
     """
 
     assignment: Assignment
@@ -78,6 +78,7 @@ class Execute:
     seed_task: TaskId | None = None
     marks: tuple[Mark, ...] = ()
     own_image: Digest | None = None
+    keepers: tuple[NodeId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +174,8 @@ class ExecutionReport:
     proof: Digest | None = None
     """Of a proven task: the SHA-256 of the proof, which is kept as a blob."""
 
-    went_on: bool = False
-    """Whether it went on from the last mark that it was given, and not from the beginning."""
+    start: Mark | None = None
+    """The mark that it went on from; None where it began at the beginning."""
 
 
 @dataclass(frozen=True, slots=True)

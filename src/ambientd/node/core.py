@@ -181,15 +181,7 @@ class Node:
                 self._on_frame(event)
             case node_events.Ticked():
                 self._on_tick()
-            case (
-                node_events.ExecutionEnded()
-                | node_events.StateReached()
-                | node_events.TraceMade()
-                | node_events.SegmentMade()
-                | node_events.ProofChecked()
-                | node_events.StepMade()
-                | node_events.StepChecked()
-            ):
+            case node_events.WorkEvent():
                 self._on_execution(event)
             case node_events.BodiesProposed(bodies=bodies):
                 for body in bodies:

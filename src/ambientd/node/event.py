@@ -8,6 +8,7 @@ from ambientd.model.base import Digest, NodeId
 from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.effect import Assignment, ExecutionReport
 from ambientd.model.execution import AbortCause
+from ambientd.model.mark import Mark
 from ambientd.model.offer import Wish
 from ambientd.model.proof import Finding
 from ambientd.model.receipt import AnchorProof
@@ -69,7 +70,11 @@ class RecordOffered(msgspec.Struct, frozen=True):
     record: Record
 
 
-class ExecutionEnded(msgspec.Struct, frozen=True):
+class WorkEvent(msgspec.Struct, frozen=True):
+    """What the host tells of work that the node has asked of it."""
+
+
+class ExecutionEnded(WorkEvent, frozen=True):
     """An execution came to its outcome, or was aborted, which is no outcome.
 
     `aborted` says why. The host is at fault when `host_failed`; a task is not tried again here
@@ -86,7 +91,7 @@ class ExecutionEnded(msgspec.Struct, frozen=True):
     cause: AbortCause = AbortCause.OTHER
 
 
-class TraceMade(msgspec.Struct, frozen=True):
+class TraceMade(WorkEvent, frozen=True):
     """A trace came out: a point for each target, and the state at its beginning as a kept blob.
 
     An execution that did not get so far ends as an ExecutionEnded that was aborted.
@@ -97,7 +102,7 @@ class TraceMade(msgspec.Struct, frozen=True):
     start: KnownState
 
 
-class SegmentMade(msgspec.Struct, frozen=True):
+class SegmentMade(WorkEvent, frozen=True):
     """A disputed stretch was executed; `end` is where that led.
 
     When it could not be done, or the state is not that of its root, an ExecutionEnded says so.
@@ -107,19 +112,28 @@ class SegmentMade(msgspec.Struct, frozen=True):
     end: TracePoint
 
 
-class StateReached(msgspec.Struct, frozen=True):
+class StateReached(WorkEvent, frozen=True):
     """An execution stands at a state that is kept as a blob; None where there is no new one.
 
-    `went_on` as in its report. With `is_last` it has left off, as it was told.
+    `start` as in its report. With `is_last` it has left off, as it was told.
     """
 
     assignment: Assignment
     reached: KnownState | None
-    went_on: bool = False
+    start: Mark | None = None
     is_last: bool = False
 
 
-class ProofChecked(msgspec.Struct, frozen=True):
+class StateKept(WorkEvent, frozen=True):
+    """A state lies here for others, or for this node to go on from; `point` is where it stands.
+
+    A blob that is no state stands at the beginning.
+    """
+
+    kept: KnownState
+
+
+class ProofChecked(WorkEvent, frozen=True):
     """A proof was judged; cycles are 0 unless it holds.
 
     What this host could not do ends as an ExecutionEnded that was aborted.
@@ -130,14 +144,14 @@ class ProofChecked(msgspec.Struct, frozen=True):
     cycles: int = 0
 
 
-class StepMade(msgspec.Struct, frozen=True):
+class StepMade(WorkEvent, frozen=True):
     """A disputed stretch was proven; the proof is kept as a blob."""
 
     assignment: Assignment
     proof: Digest
 
 
-class StepChecked(msgspec.Struct, frozen=True):
+class StepChecked(WorkEvent, frozen=True):
     """A proof of a disputed stretch was judged; `end` is where it leads, if the proof holds.
 
     What this host could not do ends as an ExecutionEnded that was aborted.
@@ -191,6 +205,7 @@ Event: TypeAlias = (
     | RecordOffered
     | ExecutionEnded
     | StateReached
+    | StateKept
     | TraceMade
     | SegmentMade
     | ProofChecked

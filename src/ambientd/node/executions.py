@@ -8,6 +8,7 @@ from ambientd.node.event import (
     ExecutionEnded,
     ProofChecked,
     SegmentMade,
+    StateKept,
     StateReached,
     StepChecked,
     StepMade,
@@ -15,7 +16,14 @@ from ambientd.node.event import (
 )
 
 Ended: TypeAlias = (
-    ExecutionEnded | StateReached | TraceMade | SegmentMade | ProofChecked | StepMade | StepChecked
+    ExecutionEnded
+    | StateReached
+    | StateKept
+    | TraceMade
+    | SegmentMade
+    | ProofChecked
+    | StepMade
+    | StepChecked
 )
 
 
@@ -38,7 +46,9 @@ def on_execution(event: Ended, cores: Cores, now: int) -> list[RoleEffect]:
             said = cores.worker.on_state(place, event, cores.ledger)
             if event.reached is None:
                 return said
-            return [*said, *cores.keeper.on_state(event.reached.state, said)]
+            return [*said, *cores.keeper.on_reached(event.reached, said)]
+        case StateKept(kept=kept):
+            return cores.keeper.on_kept(kept, cores.ledger)
         case TraceMade(assignment=place, points=points, start=start):
             return cores.disputer.on_trace(place, points, start, now)
         case SegmentMade(assignment=place, end=end):

@@ -23,11 +23,11 @@ from ambientd.ledger.events import (
     SlotAssigned,
     SlotReleased,
     SlotRevealed,
-    StateMarked,
     TaskClosed,
     TaskCommitted,
 )
 from ambientd.ledger.images import doubted_image, own_image
+from ambientd.ledger.marks import all_keepers_of
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.bundle import size_of
@@ -52,7 +52,7 @@ from ambientd.model.offer import SlotName, Wish
 from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.model.record import Commits, Marked, Settle
 from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState
-from ambientd.rules.marks import is_worth_keeping
+from ambientd.rules.marks import is_worth_keeping, starts, stood_on
 
 RESEND_MS = 500
 SENDS_BEFORE_PROPOSING = 3
@@ -91,8 +91,8 @@ class Reached(Protocol):
         ...
 
     @property
-    def went_on(self) -> bool:
-        """Tell whether the execution went on from the last mark that it was given."""
+    def start(self) -> Mark | None:
+        """Give the mark that the execution went on from, if it did from one."""
         ...
 
     @property
@@ -116,10 +116,10 @@ class Work:
     due_ms: int = 0
     seed_task: TaskId | None = None
     marks: tuple[Mark, ...] = ()
-    """By earlier attempts: what this execution stands on, where it goes on from the last mark."""
+    """The log's, and this node's own that may still come into it: one may go on from any."""
 
-    start: tuple[Mark, ...] = ()
-    """The same, and this attempt's own from before a start: the last one is gone on from."""
+    keepers: tuple[NodeId, ...] = ()
+    """Who may have their states besides their makers."""
 
     in_log: bool = False
     """Its seal is in the log from before a start: it is to be opened, whatever the owner wants."""
@@ -232,9 +232,6 @@ class Worker:
             case SlotReleased(task=task, slot=slot, worker=worker):
                 if worker == self._id:
                     return self._drop([(task, slot)])
-            case StateMarked(mark=mark):
-                if mark.worker == self._id:
-                    return self._stand_on(mark)
             case SlotRevealed(task=task, slot=slot, worker=worker):
                 if worker == self._id and state.proof(task) is not None:
                     self._rest(task, slot)
@@ -265,7 +262,7 @@ class Worker:
         nonce = report.proof or tagged(
             "ambient/nonce/1", self._nonce_secret, place.task, encode((place.slot, place.attempt))
         )
-        is_gone_on = report.went_on and bool(work.marks)
+        marks = stood_on(report.start, work.marks, place.attempt)
         receipt = Receipt(
             task=place.task,
             slot=place.slot,
@@ -278,7 +275,7 @@ class Worker:
             engine=report.engine,
             engine_version=report.engine_version,
             nonce=Digest(nonce),
-            started_ms=GoneOn(report.started_ms, work.marks) if is_gone_on else report.started_ms,
+            started_ms=GoneOn(report.started_ms, marks) if marks else report.started_ms,
             finished_ms=report.finished_ms,
             telemetry=telemetry,
             energy_mj=report.energy_mj,
@@ -293,14 +290,13 @@ class Worker:
             return []
         if reached.is_last:
             self._works[place.task, place.slot] = replace(work, phase=Phase.UNWANTED)
-        seen, had = reached.reached, state.marks(place.task).count
+        seen, had = reached.reached, len(state.marks(place.task).marks)
         if seen is None or had >= work.spec.marks_max:
             return []
         if not is_worth_keeping(seen.state_size_bytes, work.spec):
             return []
-        # In the log a mark that follows none takes all others' place: no answer may name them then.
-        marks = work.marks if reached.went_on else ()
-        follows = mark_hash(marks[-1]) if marks else FROM_BEGINNING
+        path = stood_on(reached.start, work.marks, place.attempt)
+        follows = mark_hash(path[-1]) if path else FROM_BEGINNING
         unsigned = Mark(
             task=place.task,
             slot=place.slot,
@@ -314,7 +310,7 @@ class Worker:
         )
         mark = sign_mark(self._signer, unsigned)
         work = self._works[place.task, place.slot]
-        self._works[place.task, place.slot] = replace(work, marks=marks, start=(*marks, mark))
+        self._works[place.task, place.slot] = replace(work, marks=(*work.marks, mark))
         self._said[place.task, place.slot] = mark
         return [PersistMark(place.task, place.slot, mark), Propose(Marked(mark=mark))]
 
@@ -375,8 +371,7 @@ class Worker:
         )
         if self._is_closed and not in_log:
             work = replace(work, phase=Phase.UNWANTED)
-        known = state.marks(task)
-        work = replace(work, marks=known.before(slot.attempt), start=known.before(slot.attempt + 1))
+        known = state.marks(task).marks
         if entry.spec.proof is not None:
             image = own_image(state, entry.spec.module)
             if in_log and image is None:  # what is sealed stays so, whoever stands by it by now
@@ -384,33 +379,16 @@ class Worker:
             work = replace(work, own_image=image)
         said = self._said.get((task, slot.slot))
         again: list[RoleEffect] = []
-        if said is not None and said.attempt == slot.attempt and not _has(known.chain, said):
+        if said is not None and said.attempt == slot.attempt and said not in known:
             # Said before a start; it may come into the log at any time, and shall.
-            stands_on = () if said.follows == FROM_BEGINNING else work.marks
-            work = replace(work, marks=stands_on, start=(*stands_on, said))
+            known = (*known, said)
             again = [] if in_log else [Propose(Marked(mark=said))]
+        if known:
+            work = replace(work, marks=known, keepers=all_keepers_of(task, state))
         self._works[task, slot.slot] = work
         if work.phase is Phase.UNWANTED:
             return again
         return [*again, _execute(work)]
-
-    def _stand_on(self, mark: Mark) -> list[RoleEffect]:
-        """Go on from an own mark that this node had forgotten, if no answer may stand on others."""
-        work = self._works.get((mark.task, mark.slot))
-        if work is None or work.assignment.attempt != mark.attempt or not work.marks:
-            return []
-        if mark.follows != FROM_BEGINNING:
-            return []
-        self._unsigned = [
-            each for each in self._unsigned if (each.task, each.slot) != (mark.task, mark.slot)
-        ]
-        phase = Phase.UNWANTED if work.phase in {Phase.LEAVING, Phase.UNWANTED} else Phase.EXECUTING
-        anew = replace(work, phase=phase, marks=(), start=(mark,), receipt=None, commit=None)
-        self._works[mark.task, mark.slot] = anew
-        effects: list[RoleEffect] = []
-        if work.phase in UNDER_WAY:
-            effects.append(Abandon(work.assignment))
-        return [*effects, _execute(anew)] if phase is Phase.EXECUTING else effects
 
     def _want_open(self, task: TaskId) -> None:
         for key, work in self._works.items():
@@ -486,14 +464,11 @@ class Worker:
 
 def _execute(work: Work) -> Execute:
     return Execute(
-        work.assignment, work.spec, work.holders, work.seed_task, work.start, work.own_image
-    )
-
-
-def _has(chain: tuple[Mark, ...], said: Mark) -> bool:
-    """Tell whether the log has a mark, or a later one of the same attempt."""
-    return any(
-        (mark.attempt, mark.worker) == (said.attempt, said.worker)
-        and mark.point.gas_index >= said.point.gas_index
-        for mark in chain
+        work.assignment,
+        work.spec,
+        work.holders,
+        work.seed_task,
+        starts(work.marks),
+        work.own_image,
+        work.keepers,
     )

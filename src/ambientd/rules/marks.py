@@ -1,5 +1,8 @@
 """Whose states an answer stands on, as its receipt says (protocols/03 §12, 06 §1)."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
 from ambientd.codec.statements import mark_hash, verify_mark
 from ambientd.model.mark import (
     FROM_BEGINNING,
@@ -10,6 +13,9 @@ from ambientd.model.mark import (
 )
 from ambientd.model.receipt import Receipt
 from ambientd.model.task import TaskSpec
+
+STARTS_MAX = 6
+"""Marks whose states somebody tries to have, before all is executed from the beginning."""
 
 
 def marks_fault(receipt: Receipt, spec: TaskSpec, cluster: bytes) -> str | None:
@@ -32,6 +38,39 @@ def marks_fault(receipt: Receipt, spec: TaskSpec, cluster: bytes) -> str | None:
             return f"{name} did not sign its mark"
         follows, attempt, gas_index = mark_hash(mark), mark.attempt, mark.point.gas_index
     return None
+
+
+def path_to(mark: Mark, known: Iterable[Mark]) -> tuple[Mark, ...]:
+    """Give the marks that stand on each other up to this one, the first maker's first."""
+    by_hash = {mark_hash(each): each for each in known}
+    path = [mark]
+    while (before := by_hash.get(path[-1].follows)) is not None:
+        path.append(before)
+    return tuple(reversed(path))
+
+
+def stood_on(start: Mark | None, known: Sequence[Mark], attempt: int) -> tuple[Mark, ...]:
+    """Give whose word an execution stands on that began at a mark: its own is no other's."""
+    path = () if start is None else path_to(start, known)
+    return tuple(mark for mark in path if mark.attempt < attempt)
+
+
+def starts(known: Iterable[Mark]) -> tuple[Mark, ...]:
+    """Give the marks from which one may go on, in the order in which that is tried.
+
+    First comes the last mark of each attempt, of these the furthest; then each one before. So who
+    marks what it has not makes others wait for one state, before they come to somebody else's.
+    """
+    ranks: Counter[int] = Counter()
+    ranked = []
+    for mark in sorted(known, key=_gas_index, reverse=True):
+        ranked.append((ranks[mark.attempt], mark))
+        ranks[mark.attempt] += 1
+    return tuple(mark for _, mark in sorted(ranked, key=lambda each: each[0]))[:STARTS_MAX]
+
+
+def _gas_index(mark: Mark) -> int:
+    return mark.point.gas_index
 
 
 def _is_sized(mark: Mark) -> bool:

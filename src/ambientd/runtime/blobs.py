@@ -14,6 +14,7 @@ from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.chunk import CHUNK_BYTES, LARGE_BYTES_MAX
 from ambientd.model.message import PARCEL_BYTES_MAX
 from ambientd.ports.blobs import BlobReads, PartialFiles
+from ambientd.runtime.asking import first_given
 from ambientd.runtime.bringing import Bringer
 from ambientd.runtime.parcels import Parcels
 
@@ -290,12 +291,14 @@ class Blobs:
         holders: Sequence[NodeId],
         only: Sequence[NodeId] | None = None,
     ) -> bytes | None:
+        async def ask(peer: NodeId) -> bytes | None:
+            return await self._request(peer, digest, size_bytes)
+
         for attempt in range(FETCH_ROUNDS if only is None or only else 0):
             if attempt:
                 await trio.sleep(FETCH_PAUSE_S)
             asked = dict.fromkeys([*holders, *self._peers()] if only is None else only)
-            for peer in asked:
-                data = await self._request(peer, digest, size_bytes)
-                if data is not None:
-                    return data
+            data = await first_given(list(asked), ask, size_bytes)
+            if data is not None:
+                return data
         return None

@@ -324,7 +324,7 @@ class Executor:
             finished_ms=clock(),
             energy_mj=energy_mj,
             energy_source=energy_source,
-            went_on=marking is not None and marking.went_on,
+            start=None if marking is None else marking.mark,
         )
         return ExecutionEnded(effect.assignment, spec, report)
 

@@ -1,22 +1,27 @@
 """States that go from worker to worker, apart from all other blobs and within their own quota.
 
 Which of them stay follows from the log (`roles.keeper`); here they are brought, given and dropped.
-What others make this node bring is brought one at a time, and none of it drives another out.
+What others make this node bring drives nothing else out. Of each maker one state is brought at a
+time, of a few makers at once: who is silent, or gives what does not fit, holds up nobody else's.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 import trio
 
-from ambientd.codec.chunks import Outline
+from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.model.base import Digest, NodeId
+from ambientd.model.dispute import BEGINNING, KnownState, TracePoint
 from ambientd.model.effect import DropStates, FetchState, KeepStates
-from ambientd.ports.blobs import ServedFiles
-from ambientd.runtime.blobs import Blobs, GivenFiles
+from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.shelves import GivenStore
+from ambientd.wasm.state import decode_state
 
 log = structlog.get_logger("ambientd.handed_states")
 
@@ -27,9 +32,8 @@ PAUSE_S = 1.0
 PAUSE_S_MAX = 30.0
 """Between two tries to bring a state whose holders are away, doubled each time up to this."""
 
-
-class GivenStore(GivenFiles, ServedFiles, Protocol):
-    """What peers may have, whole or by chunks."""
+AT_ONCE_MAX = 4
+"""States on their way at once: each may be in memory as a whole."""
 
 
 class HandedFiles(GivenStore, Protocol):
@@ -39,9 +43,52 @@ class HandedFiles(GivenStore, Protocol):
         """Give the names of all that is kept."""
         ...
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Tell whether so many bytes more would be kept, and nothing whole would go for them."""
+        ...
+
     def delete(self, name: bytes) -> None:
         """Forget one; forgetting an unknown one is no error."""
         ...
+
+
+Claims = dict[int, dict[NodeId, None]]
+"""How long a state is said to be, and who is said to have it then, its maker first."""
+
+
+@dataclass(eq=False, slots=True)
+class _Wanted:
+    """A state that is to be here, by all that was said of it: some of that may be a lie."""
+
+    claims: Claims = field(default_factory=dict)
+    whole: trio.CancelScope = field(default_factory=trio.CancelScope)
+    turn: trio.CancelScope = field(default_factory=trio.CancelScope)
+    news: trio.Event = field(default_factory=trio.Event)
+    lacks_room: bool = False
+
+    def add(self, effect: FetchState) -> None:
+        """Take one more word on it."""
+        self.claims.setdefault(effect.size_bytes, {}).update(dict.fromkeys(effect.holders))
+        self.news.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for a while, for one more word on it, or for room if that is what it lacks."""
+        with trio.move_on_after(seconds):
+            await self.news.wait()
+        self.news, self.lacks_room = trio.Event(), False
+
+
+async def known_state(name: Digest, data: bytes) -> KnownState:
+    """Give where a state truly stands; what is no state, at the beginning."""
+    return await trio.to_thread.run_sync(_known_state, name, data)
+
+
+def _known_state(name: Digest, data: bytes) -> KnownState:
+    try:
+        state = decode_state(data)
+    except RemoteProtocolError:
+        return KnownState(BEGINNING, name, len(data))
+    return KnownState(TracePoint(state.gas_index, state.root()), name, len(data))
 
 
 class HandedStates:
@@ -51,54 +98,99 @@ class HandedStates:
         """Take where they lie, and the same place with the network behind it."""
         self._files = files
         self._blobs = blobs
-        self._turn = trio.Lock()
-        self._bringing: dict[bytes, trio.CancelScope] = {}
+        self._at_once = trio.Semaphore(AT_ONCE_MAX)
+        self._turns: WeakValueDictionary[NodeId, trio.Lock] = WeakValueDictionary()
+        self._wanted: dict[bytes, _Wanted] = {}
         self._fetching: Counter[bytes] = Counter()
         self._gone: set[bytes] = set()  # dropped while they are on their way
+        self.disk_faults = 0
 
     async def put(self, data: bytes) -> Digest:
         """Keep a state of this node's own; raise StoreError when there is no room for it."""
-        return await self._blobs.put(data)
+        try:
+            return await self._blobs.put(data)
+        except OSError as error:
+            msg = f"a state cannot be kept: {error}; check the disk"
+            raise StoreError(msg) from error
 
     async def fetch(self, name: Digest, size_bytes: int, holders: Sequence[NodeId]) -> bytes | None:
-        """Give a state from here or from whoever has it; None when it cannot be had soon."""
+        """Give a state from here or from whoever has it; None when it cannot be had soon.
+
+        Who goes on from it comes first: what is said of it for others may keep it waiting.
+        """
+        if (wanted := self._wanted.get(name)) is not None:
+            wanted.turn.cancel()
+        return await self._fetch(name, size_bytes, holders)
+
+    async def _fetch(
+        self, name: Digest, size_bytes: int, holders: Sequence[NodeId]
+    ) -> bytes | None:
         self._fetching[name] += 1
         try:
             with trio.move_on_after(FETCH_S):
                 return await self._blobs.fetch(name, size_bytes, holders, is_synced=False)
+        except (StoreError, OSError) as error:
+            self._note_fault(name, error)
         finally:
             self._fetching[name] -= 1
             if not self._fetching[name]:
                 del self._fetching[name]
                 if name in self._gone:
                     self._gone.discard(name)
-                    self._files.delete(name)
+                    self._delete(name)
         return None
 
-    async def bring(self, effect: FetchState) -> None:
-        """Have a state here, as soon as somebody gives it, unless it is dropped before."""
+    async def bring(self, effect: FetchState) -> KnownState | None:
+        """Have a state here, as soon as somebody gives it, and give where it truly stands.
+
+        None where it is dropped before, or is on its way already.
+        """
         name = effect.digest
         self._gone.discard(name)
-        if name in self._bringing:
-            return
-        scope = self._bringing[name] = trio.CancelScope()
+        if (known := self._wanted.get(name)) is not None:
+            known.add(effect)
+            return None
+        wanted = self._wanted[name] = _Wanted()
+        wanted.add(effect)
         try:
-            with scope:
-                await self._bring(effect)
+            with wanted.whole:
+                return await self._bring(name, wanted)
         finally:
-            if self._bringing.get(name) is scope:
-                del self._bringing[name]
+            if self._wanted.get(name) is wanted:
+                del self._wanted[name]
+        return None
 
-    async def _bring(self, effect: FetchState) -> None:
+    async def _bring(self, name: Digest, wanted: _Wanted) -> KnownState:
+        """Go by each word on it in turn, until one proves true."""
         pause_s = PAUSE_S
         while True:
-            async with self._turn:
-                found = await self.fetch(effect.digest, effect.size_bytes, effect.holders)
-            if found is not None:
-                return
-            log.info("nobody gives a marked state yet", digest=effect.digest.hex()[:12])
-            await trio.sleep(pause_s)
+            for size_bytes in list(wanted.claims):
+                seen = await self._brought(name, size_bytes, wanted)
+                if seen is not None:
+                    return seen
+            why = "it cannot be kept here now" if wanted.lacks_room else "nobody gives it"
+            log.info("a marked state is not here yet", digest=name.hex()[:12], why=why)
+            await wanted.pause(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
+
+    async def _brought(self, name: Digest, size_bytes: int, wanted: _Wanted) -> KnownState | None:
+        """Go by one word on it, when it is its maker's turn; give what it is, if it is here."""
+        if self._files.size_of(name) is None and not self._files.has_room(size_bytes):
+            wanted.lacks_room = True  # it would come in vain
+            return None
+        holders = wanted.claims[size_bytes]
+        first = next(iter(holders))
+        found: bytes | None = None
+        async with self._turns.setdefault(first, trio.Lock()), self._at_once:
+            with trio.CancelScope() as wanted.turn:
+                found = await self._fetch(name, size_bytes, tuple(holders))
+            if found is not None and self._files.size_of(name) is not None:
+                return await known_state(name, found)
+        if found is None:
+            holders[first] = holders.pop(first)  # next time another is asked first
+        else:
+            wanted.lacks_room = True  # it came, and was not kept
+        return None
 
     def drop(self, effect: DropStates) -> None:
         """Give the room of states back."""
@@ -107,43 +199,33 @@ class HandedStates:
     def keep_only(self, effect: KeepStates) -> None:
         """Give the room of all others back."""
         held: AbstractSet[bytes] = effect.digests
-        here = {*self._files.names(), *self._bringing, *self._fetching}
+        here = {*self._files.names(), *self._wanted, *self._fetching}
         self._drop(here - held)
 
     def _drop(self, names: Iterable[bytes]) -> None:
         for name in names:
-            if (scope := self._bringing.pop(name, None)) is not None:
-                scope.cancel()
+            if (wanted := self._wanted.pop(name, None)) is not None:
+                wanted.whole.cancel()
             if name in self._fetching:
                 self._gone.add(name)
+            self._delete(name)
+        for wanted in self._wanted.values():
+            if wanted.lacks_room:
+                wanted.news.set()
+
+    def _delete(self, name: bytes) -> None:
+        try:
             self._files.delete(name)
+        except (StoreError, OSError) as error:
+            self._note_fault(name, error)
 
-
-class Shelves:
-    """What peers may have of two places: what is not in the first is looked for in the other."""
-
-    def __init__(self, first: GivenStore, other: GivenStore | None) -> None:
-        self._first = first
-        self._other = other
-
-    def _of(self, digest: bytes) -> GivenStore:
-        other = self._other
-        if other is None or self._first.size_of(digest) is not None:
-            return self._first
-        return self._first if other.size_of(digest) is None else other
-
-    def get(self, digest: bytes) -> bytes | None:
-        """Give a blob's verified bytes, or None."""
-        return self._of(digest).get(digest)
-
-    def size_of(self, digest: bytes) -> int | None:
-        """Give how long a blob is that is kept, at once."""
-        return self._of(digest).size_of(digest)
-
-    def outline(self, digest: bytes) -> Outline | None:
-        """Read a blob once and give its outline; None when it is not here, or damaged."""
-        return self._of(digest).outline(digest)
-
-    def piece(self, digest: bytes, start: int, count: int) -> bytes | None:
-        """Give some bytes of a blob, which nobody has checked; None when it is not here."""
-        return self._of(digest).piece(digest, start, count)
+    def _note_fault(self, name: bytes, error: Exception) -> None:
+        """Count what a disk failed to do: it costs others a state, and this node nothing else."""
+        self.disk_faults += 1
+        if self.disk_faults.bit_count() == 1:  # 1, 2, 4, 8, ...: no flood of lines
+            log.warning(
+                "a disk fails at states for others; look after the disk of the data directory",
+                digest=name.hex()[:12],
+                reason=str(error),
+                times=self.disk_faults,
+            )

@@ -16,7 +16,7 @@ import trio
 from ambientd.errors import StoreError
 from ambientd.model.base import TaskId
 from ambientd.model.execution import AbortCause, Aborted, ExecutionResult
-from ambientd.model.mark import STATE_GAS_A_BYTE
+from ambientd.model.mark import STATE_GAS_A_BYTE, Mark
 from ambientd.model.task import TaskSpec
 from ambientd.ports.paused_state import PausedState
 from ambientd.ports.worker_protocol import StateRefused
@@ -58,20 +58,35 @@ LOOKS_A_MARK = 4
 """States taken out for each that is marked: so much nearer is the last one to a sudden end."""
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where an execution goes on, and the mark that says so."""
+
+    mark: Mark
+    state: PausedState
+
+
+async def _nowhere() -> None:
+    """Know of nothing else to go on from."""
+
+
 @dataclass(slots=True)
 class Marking:
     """An execution of which states are handed on: where it begins, and where it has come to."""
 
     every_gas: int
     tell: Callable[[PausedState], Awaitable[None]]
-    start: PausedState | None = None
+    start: Start | None = None
+    another: Callable[[], Awaitable[Start | None]] = _nowhere
+    """Gives where else to go on, where a start proves to be no state of this execution."""
+
     last: PausedState | None = None
     """A state since the last mark."""
 
     @property
-    def went_on(self) -> bool:
-        """Tell whether it stands on the state that it was given."""
-        return self.start is not None
+    def mark(self) -> Mark | None:
+        """Give the mark that it went on from, if it did from one."""
+        return None if self.start is None else self.start.mark
 
 
 class LongExecutions:
@@ -156,11 +171,8 @@ class LongExecutions:
 
 async def _mark(task: TaskId, run: PausingRun, marking: Marking) -> ExecutionResult:
     """Execute on from what was marked, and have one's own states marked on the way."""
-    state = marking.start
-    index = 0 if state is None else state.gas_index or 0
+    state, index = _begun(task, marking)
     due = index + marking.every_gas
-    if state is not None:
-        log.info("execution goes on from a marked state", task=task.hex()[:12], gas=index)
     while True:
         size_bytes = 0 if state is None else len(state.data)
         every = max(1, marking.every_gas // LOOKS_A_MARK, GAS_A_BYTE * size_bytes)
@@ -170,11 +182,22 @@ async def _mark(task: TaskId, run: PausingRun, marking: Marking) -> ExecutionRes
                 return found
             case StateRefused():
                 log.warning("marked state not usable", task=task.hex()[:12], reason=found.reason)
-                state = marking.start = None
-                index, due = 0, marking.every_gas
+                marking.start = await marking.another()
+                state, index = _begun(task, marking)
+                due = index + marking.every_gas
             case PausedState():
                 state = marking.last = found
                 index = found.gas_index or 0
                 if index >= due:
                     await marking.tell(found)
                     marking.last, due = None, index + marking.every_gas
+
+
+def _begun(task: TaskId, marking: Marking) -> tuple[PausedState | None, int]:
+    """Give the state that an execution goes on from, and where that stands."""
+    if marking.start is None:
+        return None, 0
+    state = marking.start.state
+    index = state.gas_index or 0
+    log.info("execution goes on from a marked state", task=task.hex()[:12], gas=index)
+    return state, index

@@ -1,22 +1,26 @@
 """What this device hands on of long executions, and goes on from (protocols/03 §12)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
+import trio
 
 from ambientd.errors import StoreError
-from ambientd.model.base import Digest
+from ambientd.model.base import NodeId
 from ambientd.model.dispute import KnownState, TracePoint
-from ambientd.model.effect import Assignment, DropStates, Execute, Purpose
-from ambientd.model.mark import MARKED_STATE_BYTES_MAX
-from ambientd.node.event import StateReached
+from ambientd.model.effect import Assignment, Execute, Purpose
+from ambientd.model.mark import MARKED_STATE_BYTES_MAX, Mark
+from ambientd.node.event import StateKept, StateReached
 from ambientd.ports.paused_state import PausedState
-from ambientd.runtime.handed_states import HandedStates
-from ambientd.runtime.long_executions import Marking
+from ambientd.runtime.handed_states import HandedStates, known_state
+from ambientd.runtime.long_executions import Marking, Start
 
 log = structlog.get_logger("ambientd.marking")
 
-Tell = Callable[[StateReached], Awaitable[None]]
+STARTS_S = 30.0
+"""How long states of marks are waited for, all in all, before an execution begins anew."""
+
+Tell = Callable[[StateReached | StateKept], Awaitable[None]]
 
 
 class Markings:
@@ -25,7 +29,7 @@ class Markings:
     def __init__(self, states: HandedStates | None = None) -> None:
         self.states = states
         self._at: dict[Assignment, Marking] = {}
-        self._untold: dict[Assignment, Digest] = {}
+        self._untold: dict[Assignment, KnownState] = {}
 
     async def begin(self, effect: Execute, tell: Tell | None) -> Marking | None:
         """Give from where a slot goes on; None where its submitter wants no state handed on."""
@@ -37,11 +41,12 @@ class Markings:
         async def told(state: PausedState) -> None:
             seen = await self._kept(states, place, state)
             if seen is not None:
-                await tell(StateReached(place, seen, marking.went_on))
+                await tell(StateReached(place, seen, marking.mark))
                 self._untold.pop(place, None)
 
-        start = await _start_of(states, effect)
-        marking = Marking(spec.gas_max // (spec.marks_max + 1), told, start)
+        starts = _Starts(states, effect, tell)
+        marking = Marking(spec.gas_max // (spec.marks_max + 1), told, another=starts.another)
+        marking.start = await starts.another()
         self._at[place] = marking
         return marking
 
@@ -53,14 +58,16 @@ class Markings:
         last = marking.last
         seen = None if last is None else await self._kept(self.states, place, last)
         self._untold.pop(place, None)
-        return StateReached(place, seen, marking.went_on, is_last=True)
+        return StateReached(place, seen, marking.mark, is_last=True)
 
-    def forget(self, place: Assignment) -> None:
-        """Let go of an execution that has ended, whichever way."""
+    def forget(self, place: Assignment) -> StateKept | None:
+        """Let go of an execution that has ended; give a state of it that nobody was told of.
+
+        Whether others have a use for it is not known here: a mark of theirs may name it as well.
+        """
         self._at.pop(place, None)
         untold = self._untold.pop(place, None)
-        if untold is not None and self.states is not None:
-            self.states.drop(DropStates((untold,)))
+        return None if untold is None else StateKept(untold)
 
     async def _kept(
         self, states: HandedStates, place: Assignment, state: PausedState
@@ -70,26 +77,44 @@ class Markings:
         if index is None or size_bytes > MARKED_STATE_BYTES_MAX:
             return None
         try:
-            name = self._untold[place] = await states.put(state.data)
+            name = await states.put(state.data)
         except StoreError as error:
             log.warning("state not kept for others", reason=str(error))
             return None
-        return KnownState(TracePoint(index, state.root), name, size_bytes)
+        seen = self._untold[place] = KnownState(TracePoint(index, state.root), name, size_bytes)
+        return seen
 
 
-async def _start_of(states: HandedStates, effect: Execute) -> PausedState | None:
-    """Give the last mark's state from whoever has it; its root is checked as it is used."""
-    if not effect.marks:
+class _Starts:
+    """Where a slot may go on: one mark after the other, as far as their states can be had."""
+
+    def __init__(self, states: HandedStates, effect: Execute, tell: Tell) -> None:
+        self._states = states
+        self._marks: Iterator[Mark] = iter(effect.marks)
+        self._others = (*effect.keepers, *effect.holders)
+        self._tell = tell
+
+    async def another(self) -> Start | None:
+        """Give the next state that is its mark's, from whoever has it."""
+        state: PausedState | None = None
+        until_s = trio.current_time() + STARTS_S
+        for mark in self._marks:
+            with trio.move_on_at(until_s):
+                state = await self._state_of(mark)
+            if state is not None:
+                return Start(mark, state)
         return None
-    mark = effect.marks[-1]
-    task = mark.task.hex()[:12]
-    holders = (mark.worker, *effect.holders)
-    data = await states.fetch(mark.state, mark.state_size_bytes, holders)
-    if data is None:
-        log.warning("begins anew: nobody has the marked state", task=task)
-        return None
-    state = PausedState(root=mark.point.root, data=data)
-    if state.gas_index != mark.point.gas_index:
-        log.warning("begins anew: the state is not that of its mark", task=task)
-        return None
-    return state
+
+    async def _state_of(self, mark: Mark) -> PausedState | None:
+        holders: tuple[NodeId, ...] = tuple(dict.fromkeys((mark.worker, *self._others)))
+        task, gas = mark.task.hex()[:12], mark.point.gas_index
+        data = await self._states.fetch(mark.state, mark.state_size_bytes, holders)
+        if data is None:
+            log.warning("nobody has a marked state", task=task, gas=gas)
+            return None
+        known = await known_state(mark.state, data)
+        await self._tell(StateKept(known))
+        if known.point != mark.point:
+            log.warning("a marked state is not that of its mark", task=task, gas=gas)
+            return None
+        return PausedState(root=mark.point.root, data=data)

@@ -48,13 +48,14 @@ from ambientd.node.effect import (
     SendFrame,
     Told,
 )
-from ambientd.node.event import Event, ExecutionEnded, StateReached
+from ambientd.node.event import Event, ExecutionEnded, StateKept, StateReached
 from ambientd.node.frames import job_frame
 from ambientd.ports.anchors import Anchors
 from ambientd.ports.transport import Transport
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.convictions import warn_of_conviction
 from ambientd.runtime.execution import Executor
+from ambientd.runtime.handed_states import HandedStates
 from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.news import News
 from ambientd.runtime.pump import Pump
@@ -228,11 +229,16 @@ class Performer:
             return
         match effect:
             case FetchState():
-                self._nursery.start_soon(self._states.bring, effect)
+                self._nursery.start_soon(self._bring, self._states, effect)
             case DropStates():
                 self._states.drop(effect)
             case KeepStates():
                 self._states.keep_only(effect)
+
+    async def _bring(self, states: HandedStates, effect: FetchState) -> None:
+        kept = await states.bring(effect)
+        if kept is not None:
+            await self._pump.post(StateKept(kept))
 
     def _count_fault(self, peer: NodeId, reason: str) -> None:
         """Count a breach; every so many of them, a peer has to stay away for a while."""
@@ -290,7 +296,9 @@ class Performer:
             self._leaving.discard(effect.assignment)
             if ended is None:
                 ended = await self._executor.markings.left_off(effect.assignment)
-        self._executor.markings.forget(effect.assignment)
+        untold = self._executor.markings.forget(effect.assignment)
+        if untold is not None:
+            await self._pump.post(untold)
         if ended is not None:
             self.counters.executions += 1
             await self._pump.post(ended)

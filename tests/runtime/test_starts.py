@@ -1,0 +1,97 @@
+"""From where a device goes on with a slot: from marks whose states can be had and are theirs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import trio
+from msgspec import structs
+
+from ambientd.adapters.blob_files import BlobFiles
+from ambientd.codec.digest import sha256
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.dispute import KnownState, TracePoint
+from ambientd.model.mark import Mark
+from ambientd.node.event import StateKept, StateReached
+from ambientd.ports.paused_state import PausedState
+from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.handed_states import HandedStates
+from ambientd.runtime.long_executions import Marking
+from ambientd.runtime.marking import Markings
+from ambientd.wasm.state import encode_state
+from tests.roles.test_marks import Stage
+from tests.runtime.test_marking import MARK
+from tests.wasm.test_state import state as state_of
+
+ONE = state_of([1, 2])
+DATA = encode_state(ONE)
+GOOD = structs.replace(
+    MARK,
+    point=TracePoint(ONE.gas_index, ONE.root()),
+    state=Digest(sha256(DATA)),
+    state_size_bytes=len(DATA),
+)
+KEPT = KnownState(GOOD.point, GOOD.state, GOOD.state_size_bytes)
+EXECUTE = Stage().execute
+
+
+class Device:
+    """A device that is given a slot with marks, and has the states that are put on its disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.told: list[StateReached | StateKept] = []
+        self.hears = True
+        self.files = BlobFiles(folder, memory_bytes=0, makes_way=False)
+        self.states = HandedStates(self.files, Blobs(self.files, self._ask, tuple))
+        self.markings = Markings(self.states)
+
+    async def _ask(self, peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        return None
+
+    async def tell(self, event: StateReached | StateKept) -> None:
+        if not self.hears:
+            await trio.sleep_forever()
+        self.told.append(event)
+
+    async def begin(self, *marks: Mark) -> Marking:
+        marking = await self.markings.begin(replace(EXECUTE, marks=marks), self.tell)
+        assert marking is not None
+        return marking
+
+
+async def test_an_execution_goes_on_from_the_first_mark_whose_state_is_here_and_its_own(
+    tmp_path: Path,
+) -> None:
+    device = Device(tmp_path)
+    await device.states.put(DATA)
+    none = await device.states.put(b"none")
+    for bad in (
+        structs.replace(GOOD, state=Digest(sha256(b"unheard"))),
+        structs.replace(GOOD, point=TracePoint(7, ONE.root())),
+        structs.replace(GOOD, point=TracePoint(ONE.gas_index, bytes(32))),
+        structs.replace(GOOD, state=none, state_size_bytes=4),
+    ):
+        marking = await device.begin(bad, GOOD)
+        assert marking.mark == GOOD
+        assert await marking.another() is None
+    assert StateKept(KEPT) in device.told, "who keeps states hears that it is here"
+
+
+async def test_where_no_state_can_be_had_all_begins_anew(tmp_path: Path) -> None:
+    marking = await Device(tmp_path).begin(GOOD)
+    assert marking.mark is None
+
+
+async def test_a_state_that_the_node_never_heard_of_is_told_of_at_the_end_and_not_taken_away(
+    tmp_path: Path,
+) -> None:
+    """Another task's mark may name it as well: whether it stays, who knows of all of them says."""
+    for is_heard in (True, False):
+        device = Device(tmp_path / str(is_heard))
+        marking = await device.begin()
+        device.hears = is_heard
+        with trio.move_on_after(0.1) as scope:
+            await marking.tell(PausedState(root=ONE.root(), data=DATA))
+        assert scope.cancelled_caught is not is_heard
+        untold = device.markings.forget(EXECUTE.assignment)
+        assert untold == (None if is_heard else StateKept(KEPT))
+        assert device.files.names() == [GOOD.state]
