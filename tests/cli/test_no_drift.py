@@ -250,6 +250,7 @@ ALONE = frozenset(
         *("audit tail", "audit verify", "audit export"),
         *(
             "receipt verify",
+            "receipt replay",
             "receipt export",
             "blame verify",
             "blame slim",

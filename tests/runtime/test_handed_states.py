@@ -182,12 +182,9 @@ async def test_what_came_and_was_not_kept_is_not_taken_for_here(
 
 async def test_one_who_lies_about_a_state_keeps_nobody_from_bringing_it(tmp_path: Path) -> None:
     """A wrong size, or a holder that has nothing, was all that was gone by, once it came first."""
-    for lie in (
-        FetchState(NAME, len(DATA) - 1, (B,)),
-        FetchState(NAME, 1 << 40, (B,)),
-        FetchState(NAME, len(DATA), (B,)),
-    ):
-        place = Place(tmp_path / str(lie.size_bytes), Mesh(), peers=[])
+    for size_bytes in (len(DATA) - 1, 1 << 40, len(DATA)):
+        lie = FetchState(NAME, size_bytes, (B,))
+        place = Place(tmp_path / str(size_bytes), Mesh(), peers=[])
         with trio.fail_after(5):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(place.states.bring, lie)

@@ -37,15 +37,16 @@ EXECUTE = Stage().execute
 class Device:
     """A device that is given a slot with marks, and has the states that are put on its disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quota_bytes: int = 1 << 30) -> None:
+        self.gives: bytes | None = None
         self.told: list[StateReached | StateKept] = []
         self.hears = True
-        self.files = BlobFiles(folder, memory_bytes=0, makes_way=False)
+        self.files = BlobFiles(folder, quota_bytes=quota_bytes, memory_bytes=0, makes_way=False)
         self.states = HandedStates(self.files, Blobs(self.files, self._ask, tuple))
         self.markings = Markings(self.states)
 
     async def _ask(self, peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
-        return None
+        return self.gives
 
     async def tell(self, event: StateReached | StateKept) -> None:
         if not self.hears:
@@ -74,6 +75,18 @@ async def test_an_execution_goes_on_from_the_first_mark_whose_state_is_here_and_
         assert marking.mark == GOOD
         assert await marking.another() is None
     assert StateKept(KEPT) in device.told, "who keeps states hears that it is here"
+
+
+async def test_a_state_that_came_and_was_not_kept_is_gone_on_from_and_not_taken_for_here(
+    tmp_path: Path,
+) -> None:
+    """Else an earlier state would go for it, and nobody had any then."""
+    device = Device(tmp_path, quota_bytes=4_096)
+    device.gives = DATA
+    marking = await device.begin(GOOD)
+    assert marking.mark == GOOD
+    assert device.told == []
+    assert device.files.names() == []
 
 
 async def test_where_no_state_can_be_had_all_begins_anew(tmp_path: Path) -> None:

@@ -283,3 +283,16 @@ def rate(text: str) -> int:
         msg = f"{text!r} is not a fee rate in sat/vB, such as 2 or 1.5"
         raise argparse.ArgumentTypeError(msg)
     return int(digits)
+
+
+def add_engine(parser: Parser) -> None:
+    """Add what a task is executed with here, and how well shut in."""
+    parser.add_argument(
+        "--engine", default="wasmtime", metavar="NAME", help="what executes it (default: wasmtime)"
+    )
+    parser.add_argument(
+        "--sandbox",
+        choices=("required", "best-effort"),
+        default="required",
+        help="whether a platform may lack a protection of worker processes (default: required)",
+    )

@@ -3,6 +3,7 @@
 from ambientd.cli.parsing import (
     WHERE_TO,
     Parser,
+    add_engine,
     command,
     count,
     group,
@@ -123,15 +124,7 @@ def _add_replay(parser: Parser) -> None:
     )
     parser.add_argument("--module", metavar="FILE", help="the task's module, if it is not inside")
     parser.add_argument("--input", metavar="FILE", help="the task's input, if it is not inside")
-    parser.add_argument(
-        "--engine", default="wasmtime", metavar="NAME", help="what executes it (default: wasmtime)"
-    )
-    parser.add_argument(
-        "--sandbox",
-        choices=("required", "best-effort"),
-        default="required",
-        help="whether a platform may lack a protection of worker processes (default: required)",
-    )
+    add_engine(parser)
 
 
 def add_proof(commands: object) -> None:

@@ -27,11 +27,16 @@ class GetArguments(CommonArguments, Protocol):
     item: int | None
 
 
-class VerifyArguments(CommonArguments, Protocol):
-    """Options of `receipt verify`."""
+class CheckedArguments(CommonArguments, Protocol):
+    """A receipt that is checked."""
 
     file: str
     cluster: str | None
+
+
+class VerifyArguments(CheckedArguments, Protocol):
+    """Options of `receipt verify`."""
+
     epoch: str | None
     output: str | None
     headers: str | None
@@ -108,6 +113,11 @@ def verify(arguments: VerifyArguments) -> ExitCode:
     elif any((arguments.module, arguments.verifier, arguments.image, arguments.images)):
         msg = "--module, --image, --images and --verifier are for a proof; name it with --proof"
         raise UsageError(msg)
+    return told(arguments, report)
+
+
+def told(arguments: CheckedArguments, report: "ReceiptReport") -> ExitCode:
+    """Print what the check of a receipt found."""
     if arguments.as_json:
         print_json(
             {

@@ -1,6 +1,6 @@
 """The commands about tasks and receipts, their options and help texts."""
 
-from ambientd.cli.parsing import WHERE_TO, command, count, group, limit, seconds, word
+from ambientd.cli.parsing import WHERE_TO, add_engine, command, count, group, limit, seconds, word
 from ambientd.cli.run_parser import add_run
 
 
@@ -123,6 +123,7 @@ def add_receipt(commands: object) -> None:
         metavar="PATH",
         help="with --proof: the program ambient-verify (default: beside Python, or on the path)",
     )
+    _add_replay(receipt)
     export = command(
         receipt, "export", "receipt_commands:export", "a receipt's timestamp for other programs"
     )
@@ -136,3 +137,19 @@ def add_receipt(commands: object) -> None:
     export.add_argument(
         "--batch", action="store_true", help="stamp the whole batch that the receipt is in"
     )
+
+
+def _add_replay(receipt: object) -> None:
+    replay = command(
+        receipt,
+        "replay",
+        "replay_commands:replay",
+        "execute its task again, and see whose mark or answer was false; no daemon",
+    )
+    replay.add_argument("file", metavar="FILE", help="a receipt file")
+    replay.add_argument("--module", metavar="FILE", required=True, help="the task's module")
+    replay.add_argument("--input", metavar="FILE", required=True, help="the task's input")
+    replay.add_argument(
+        "--cluster", metavar="FINGERPRINT", help="the cluster you trust, from `ambientctl status`"
+    )
+    add_engine(replay)

@@ -19,14 +19,16 @@ from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.dispute import BEGINNING, KnownState, TracePoint
 from ambientd.model.effect import DropStates, FetchState, KeepStates
-from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.blobs import WHOLE_BYTES_MAX, Blobs
 from ambientd.runtime.shelves import GivenStore
 from ambientd.wasm.state import decode_state
 
 log = structlog.get_logger("ambientd.handed_states")
 
 FETCH_S = 10.0
-"""How long a state is waited for before it is the next one's turn."""
+FETCH_LARGE_S = 3 * FETCH_S
+"""How long a state is waited for before it is the next one's turn; of one that comes by chunks, who
+says that it has others is left after as long as the first (`runtime.bringing`)."""
 
 PAUSE_S = 1.0
 PAUSE_S_MAX = 30.0
@@ -52,15 +54,14 @@ class HandedFiles(GivenStore, Protocol):
         ...
 
 
-Claims = dict[int, dict[NodeId, None]]
-"""How long a state is said to be, and who is said to have it then, its maker first."""
-
-
 @dataclass(eq=False, slots=True)
 class _Wanted:
-    """A state that is to be here, by all that was said of it: some of that may be a lie."""
+    """A state that is to be here, by the last word of each who says to have made it.
 
-    claims: Claims = field(default_factory=dict)
+    Some may lie about its size, or have nothing.
+    """
+
+    words: dict[NodeId, FetchState] = field(default_factory=dict)
     whole: trio.CancelScope = field(default_factory=trio.CancelScope)
     turn: trio.CancelScope = field(default_factory=trio.CancelScope)
     news: trio.Event = field(default_factory=trio.Event)
@@ -68,7 +69,7 @@ class _Wanted:
 
     def add(self, effect: FetchState) -> None:
         """Take one more word on it."""
-        self.claims.setdefault(effect.size_bytes, {}).update(dict.fromkeys(effect.holders))
+        self.words[effect.holders[0]] = effect
         self.news.set()
 
     async def pause(self, seconds: float) -> None:
@@ -127,7 +128,8 @@ class HandedStates:
     ) -> bytes | None:
         self._fetching[name] += 1
         try:
-            with trio.move_on_after(FETCH_S):
+            is_large = size_bytes > WHOLE_BYTES_MAX
+            with trio.move_on_after(FETCH_LARGE_S if is_large else FETCH_S):
                 return await self._blobs.fetch(name, size_bytes, holders, is_synced=False)
         except (StoreError, OSError) as error:
             self._note_fault(name, error)
@@ -164,8 +166,8 @@ class HandedStates:
         """Go by each word on it in turn, until one proves true."""
         pause_s = PAUSE_S
         while True:
-            for size_bytes in list(wanted.claims):
-                seen = await self._brought(name, size_bytes, wanted)
+            for effect in list(wanted.words.values()):
+                seen = await self._brought(effect, wanted)
                 if seen is not None:
                     return seen
             why = "it cannot be kept here now" if wanted.lacks_room else "nobody gives it"
@@ -173,24 +175,24 @@ class HandedStates:
             await wanted.pause(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
-    async def _brought(self, name: Digest, size_bytes: int, wanted: _Wanted) -> KnownState | None:
+    async def _brought(self, effect: FetchState, wanted: _Wanted) -> KnownState | None:
         """Go by one word on it, when it is its maker's turn; give what it is, if it is here."""
-        if self._files.size_of(name) is None and not self._files.has_room(size_bytes):
+        name, maker = effect.digest, effect.holders[0]
+        if not self.holds(name) and not self._files.has_room(effect.size_bytes):
             wanted.lacks_room = True  # it would come in vain
             return None
-        holders = wanted.claims[size_bytes]
-        first = next(iter(holders))
         found: bytes | None = None
-        async with self._turns.setdefault(first, trio.Lock()), self._at_once:
+        async with self._turns.setdefault(maker, trio.Lock()), self._at_once:
             with trio.CancelScope() as wanted.turn:
-                found = await self._fetch(name, size_bytes, tuple(holders))
-            if found is not None and self._files.size_of(name) is not None:
+                found = await self._fetch(name, effect.size_bytes, effect.holders)
+            if found is not None and self.holds(name):
                 return await known_state(name, found)
-        if found is None:
-            holders[first] = holders.pop(first)  # next time another is asked first
-        else:
-            wanted.lacks_room = True  # it came, and was not kept
+        wanted.lacks_room |= found is not None  # it came, and was not kept
         return None
+
+    def holds(self, name: Digest) -> bool:
+        """Tell whether a state lies here."""
+        return self._files.size_of(name) is not None
 
     def drop(self, effect: DropStates) -> None:
         """Give the room of states back."""

@@ -17,7 +17,7 @@ from ambientd.runtime.long_executions import Marking, Start
 
 log = structlog.get_logger("ambientd.marking")
 
-STARTS_S = 30.0
+STARTS_S = 60.0
 """How long states of marks are waited for, all in all, before an execution begins anew."""
 
 Tell = Callable[[StateReached | StateKept], Awaitable[None]]
@@ -113,7 +113,8 @@ class _Starts:
             log.warning("nobody has a marked state", task=task, gas=gas)
             return None
         known = await known_state(mark.state, data)
-        await self._tell(StateKept(known))
+        if self._states.holds(mark.state):  # else it was dropped meanwhile, or has no room
+            await self._tell(StateKept(known))
         if known.point != mark.point:
             log.warning("a marked state is not that of its mark", task=task, gas=gas)
             return None
