@@ -437,9 +437,10 @@ OF_GO := $(HELM) $(COMPOSE) $(ACTIONLINT) $(GOVULNCHECK) $(BTCD) $(VERSITYGW)
 audit: $(TOOLS)/.ready $(CARGO_AUDIT) $(OF_GO)  ## Known faults of all that we depend on; asks PyPI's, npm's and Go's own services, and RustSec's (needs Rust, Go, Node.js)
 	$(TOOLS)/bin/python -m scripts.audit --pip-audit $(TOOLS)/bin/pip-audit --cargo-audit $(CARGO_AUDIT) --govulncheck $(GOVULNCHECK) $(OF_GO)
 
+# Not --quiet: MkDocs counts only the warnings that it says, and --strict then finds none.
 site: $(VENV)/.dev $(TOOLS)/.ready  ## The documents as pages that need no network, into build/site; every link checked
 	$(BIN)/python -m scripts.pages
-	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet --config-file build/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --config-file build/mkdocs.yml
 	$(BIN)/python -m scripts.pages --check
 
 docs: $(VENV)/.dev  ## Check that the documents' snippets and links hold

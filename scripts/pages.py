@@ -34,6 +34,8 @@ ENGLISH = '{"config":{"lang":["en"],'
 # What there is once a site was built, to be opened from files.
 INDEX = "search/search_index.js"
 NEEDED = ("index.html", "docs/deployment.html", INDEX, "docs/iframe-worker.js")
+# What pages lead to that is no page itself.
+LINKED = ("examples/SHA256SUMS", "examples/ambient.h")
 # The order in which the pages are offered; folders are all that is in them.
 NAVIGATION = (
     ("Ambient", ("README.md",)),
@@ -95,7 +97,7 @@ def lay_out() -> None:
     """Copy every document to where it stands, and write the navigation over them."""
     shutil.rmtree(PAGES, ignore_errors=True)
     names = [name for name in tracked("*.md") if not name.startswith(("src/", "tests/"))]
-    for name in (*names, *tracked("docs/images/*", "docs/*.js")):
+    for name in (*names, *tracked("docs/images/*", "docs/*.js", *LINKED)):
         (PAGES / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, PAGES / name)
     navigation = [

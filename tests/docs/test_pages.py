@@ -1,10 +1,11 @@
 """What a page would fetch from elsewhere is found, and a site that is not there is no clean one."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from scripts.pages import ENGLISH, INDEX, NEEDED, loaded_from_elsewhere
+from scripts.pages import ENGLISH, INDEX, NEEDED, ROOT, loaded_from_elsewhere
 
 PAGE = '<!doctype html><html xmlns="http://www.w3.org/1999/xhtml"><body>{}</body></html>'
 ELSEWHERE = "https://cdn.example/x"
@@ -17,6 +18,16 @@ def site(tmp_path: Path) -> Path:
         (tmp_path / name).write_text(PAGE.format("") if name.endswith(".html") else "")
     (tmp_path / INDEX).write_text(f"var __index = {ENGLISH}")
     return tmp_path
+
+
+def test_a_link_or_an_anchor_that_leads_nowhere_may_fail_the_build() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    [command] = re.findall(r"^\t.*bin/(mkdocs build .*)$", makefile, re.MULTILINE)
+    assert "--strict" in command
+    assert not re.search(r"--quiet|-q\b", command), "then no warning is counted"
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for kind in ("anchors", "absolute_links", "unrecognized_links"):
+        assert f"\n  {kind}: warn\n" in settings
 
 
 def test_a_site_that_is_not_there_is_no_clean_one(tmp_path: Path) -> None:
