@@ -4,9 +4,9 @@ from msgspec.structs import replace
 
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import mark_hash, sign_receipt, verify_mark
-from ambientd.ledger.events import StateMarked, TaskClosed
+from ambientd.ledger.events import EpochBegan, StateMarked, TaskClosed
 from ambientd.ledger.marks import KEEPERS, keepers_of
-from ambientd.model.base import Digest, TaskId
+from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.effect import (
     DropStates,
@@ -296,6 +296,18 @@ def test_where_a_later_attempt_s_mark_is_further_off_than_another_both_are_asked
     assert fetches(shelf.hear(lie)) == [lie.state]
     assert fetches(shelf.hear(honest)) == [honest.state]
     assert drops(shelf.have(honest)) == [shelf.first.state]
+
+
+def test_who_comes_to_sit_where_others_kept_states_asks_for_them() -> None:
+    stage = Stage()
+    mark = mark_of(stage.cluster, stage.task, 1_000_000)
+    told, state = StateMarked(stage.task, mark), stage.cluster.state
+    newcomer = Keeper(NodeId(bytes(32)))
+    assert newcomer.on_ledger(told, state) == []
+    newcomer._id = keepers_of(mark, state)[0]  # as if it had begun to sit
+    began = EpochBegan(1, ())
+    assert fetches(newcomer.on_ledger(began, state)) == [mark.state]
+    assert newcomer.on_ledger(began, state) == [], "it is on its way"
 
 
 def test_what_comes_after_its_task_has_ended_is_given_back() -> None:

@@ -24,6 +24,7 @@ from ambientd.wasm.state import encode_state
 from tests.wasm.test_state import state
 
 A, B = (NodeId(letter * 32) for letter in (b"a", b"b"))
+LARGE = [NodeId(bytes([number]) * 32) for number in range(200, 205)]
 DATA = b"a state" * 1_000
 NAME = Digest(hashlib.sha256(DATA).digest())
 WANTED = FetchState(NAME, len(DATA), (A,))
@@ -196,9 +197,13 @@ async def test_one_who_lies_about_a_state_keeps_nobody_from_bringing_it(tmp_path
 async def test_who_is_silent_holds_up_no_state_of_another_maker(
     tmp_path: Path,
 ) -> None:
-    mesh = Silent(frozenset({B}))
-    place = Place(tmp_path, mesh, peers=[])
+    mesh = Silent(frozenset({B, *LARGE}))
+    place = Place(tmp_path, mesh, quota_bytes=1 << 30, peers=[])
     theirs = [FetchState(Digest(bytes([n]) * 32), 10, (B,)) for n in range(20)]
+    large = [
+        FetchState(Digest(bytes([100 + n]) * 32), 8 << 20, (node,)) for n, node in enumerate(LARGE)
+    ]
+    theirs += large
     async with trio.open_nursery() as nursery:
         for effect in theirs:
             nursery.start_soon(place.states.bring, effect)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ambientd.ledger.events import LedgerEvent, StateMarked, TaskClosed
+from ambientd.ledger.events import EpochBegan, LedgerEvent, StateMarked, TaskClosed
 from ambientd.ledger.marks import keepers_of
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
@@ -98,6 +98,9 @@ class Keeper:
                 held.said = [each for each in held.said if _place(each) > _place(mark)]
                 fetched = self._fetch(mark, state) if mark in held.wanted() else []
                 return [*self._let_go(mark.task, held.useless()), *fetched]
+            case EpochBegan():
+                # Others may sit now, and what was theirs to keep be this member's.
+                return [each for held in self._held.values() for each in self._missing(held, state)]
             case TaskClosed(task=task) if task in self._held:
                 effects = self._let_go(task, self._held[task].names)
                 del self._held[task]
@@ -125,8 +128,7 @@ class Keeper:
                 held.marks.remove(false)
             self._note(held.here, kept.state, held)
             effects += self._let_go(task, held.useless())
-            missing = [mark for mark in held.wanted() if mark.state not in held.asked]
-            effects += [effect for mark in missing for effect in self._fetch(mark, state)]
+            effects += self._missing(held, state)
         return effects
 
     def _named(self, kept: KnownState) -> Iterator[tuple[TaskId, _Held, list[Mark]]]:
@@ -135,6 +137,11 @@ class Keeper:
             named = [mark for mark in held.marks if mark.state == kept.state]
             if named:
                 yield task, held, named
+
+    def _missing(self, held: _Held, state: LedgerState) -> list[RoleEffect]:
+        """Ask for what is this member's to keep, and is neither here nor on its way."""
+        missing = [mark for mark in held.wanted() if mark.state not in held.asked]
+        return [effect for mark in missing for effect in self._fetch(mark, state)]
 
     def _note(self, place: set[Digest], name: Digest, held: _Held) -> None:
         """Know of a state that takes room for a task."""

@@ -35,7 +35,8 @@ PAUSE_S_MAX = 30.0
 """Between two tries to bring a state whose holders are away, doubled each time up to this."""
 
 AT_ONCE_MAX = 4
-"""States on their way at once: each may be in memory as a whole."""
+LARGE_AT_ONCE_MAX = 2
+"""Small states on their way at once, and large ones beside: each may be in memory as a whole."""
 
 
 class HandedFiles(GivenStore, Protocol):
@@ -79,11 +80,6 @@ class _Wanted:
         self.news, self.lacks_room = trio.Event(), False
 
 
-async def known_state(name: Digest, data: bytes) -> KnownState:
-    """Give where a state truly stands; what is no state, at the beginning."""
-    return await trio.to_thread.run_sync(_known_state, name, data)
-
-
 def _known_state(name: Digest, data: bytes) -> KnownState:
     try:
         state = decode_state(data)
@@ -100,6 +96,8 @@ class HandedStates:
         self._files = files
         self._blobs = blobs
         self._at_once = trio.Semaphore(AT_ONCE_MAX)
+        self._large_at_once = trio.Semaphore(LARGE_AT_ONCE_MAX)
+        self._decoding = trio.CapacityLimiter(1)
         self._turns: WeakValueDictionary[NodeId, trio.Lock] = WeakValueDictionary()
         self._wanted: dict[bytes, _Wanted] = {}
         self._fetching: Counter[bytes] = Counter()
@@ -182,13 +180,19 @@ class HandedStates:
             wanted.lacks_room = True  # it would come in vain
             return None
         found: bytes | None = None
-        async with self._turns.setdefault(maker, trio.Lock()), self._at_once:
+        is_large = effect.size_bytes > WHOLE_BYTES_MAX
+        turn = self._turns.setdefault(maker, trio.Lock())
+        async with turn, self._large_at_once if is_large else self._at_once:
             with trio.CancelScope() as wanted.turn:
                 found = await self._fetch(name, effect.size_bytes, effect.holders)
             if found is not None and self.holds(name):
-                return await known_state(name, found)
+                return await self.known(name, found)
         wanted.lacks_room |= found is not None  # it came, and was not kept
         return None
+
+    async def known(self, name: Digest, data: bytes) -> KnownState:
+        """Give where a state truly stands; what is no state, at the beginning."""
+        return await trio.to_thread.run_sync(_known_state, name, data, limiter=self._decoding)
 
     def holds(self, name: Digest) -> bool:
         """Tell whether a state lies here."""

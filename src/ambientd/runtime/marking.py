@@ -12,7 +12,7 @@ from ambientd.model.effect import Assignment, Execute, Purpose
 from ambientd.model.mark import MARKED_STATE_BYTES_MAX, Mark
 from ambientd.node.event import StateKept, StateReached
 from ambientd.ports.paused_state import PausedState
-from ambientd.runtime.handed_states import HandedStates, known_state
+from ambientd.runtime.handed_states import HandedStates
 from ambientd.runtime.long_executions import Marking, Start
 
 log = structlog.get_logger("ambientd.marking")
@@ -112,7 +112,7 @@ class _Starts:
         if data is None:
             log.warning("nobody has a marked state", task=task, gas=gas)
             return None
-        known = await known_state(mark.state, data)
+        known = await self._states.known(mark.state, data)
         if self._states.holds(mark.state):  # else it was dropped meanwhile, or has no room
             await self._tell(StateKept(known))
         if known.point != mark.point:
