@@ -28,9 +28,11 @@ from ambientd.model.chunk import (
     OutlineAsked,
     OutlineGiven,
 )
+from ambientd.model.dispute import BEGINNING, KnownState
+from ambientd.model.effect import FetchState
 from ambientd.rules import chunk_plan
 from ambientd.runtime import blobs as blobs_module
-from ambientd.runtime import bringing, outlines, serving
+from ambientd.runtime import bringing, handed_states, outlines, serving
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.bringing import Bringer
 from ambientd.runtime.serving import ChunkServer
@@ -462,6 +464,30 @@ async def test_a_large_blob_is_fetched_by_chunks_and_read(tmp_path: Path) -> Non
     mesh = Mesh(tmp_path, [absent, None])
     assert await blobs_of(mesh).fetch(NAME, len(DATA)) == DATA
     assert mesh.whole == []
+
+
+async def test_a_state_comes_although_who_is_heard_first_makes_its_chunks_up_and_stalls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was given as long as the first who is heard has its turn, each time anew."""
+    assert handed_states.FETCH_LARGE_S == 3 * 10.0, "three turns of who is heard first"
+    monkeypatch.setattr(handed_states, "FETCH_S", bringing.STALL_S)
+    monkeypatch.setattr(handed_states, "FETCH_LARGE_S", 3 * bringing.STALL_S)
+    lie = forger()
+
+    async def stalls(question: bytes, honest: Callable[[], Awaitable[bytes]]) -> bytes | None:
+        return await (hangs(question, honest) if is_chunk(question) else lie(question, honest))
+
+    async def late(question: bytes, honest: Callable[[], Awaitable[bytes]]) -> bytes | None:
+        await trio.sleep(0 if is_chunk(question) else 3 * bringing.SETTLE_S)
+        return await honest()
+
+    mesh = Mesh(tmp_path, [stalls, late])
+    blobs = Blobs(mesh.files, mesh.request, lambda: mesh.peers, bringer=mesh.bringer)
+    states = handed_states.HandedStates(mesh.files, blobs)
+    with trio.fail_after(60):
+        kept = await states.bring(FetchState(NAME, len(DATA), (mesh.peers[0],)))
+    assert kept == KnownState(BEGINNING, NAME, len(DATA)), "here it is any bytes, and no state"
 
 
 async def test_only_peers_that_know_no_chunks_are_asked_for_the_whole(tmp_path: Path) -> None:
