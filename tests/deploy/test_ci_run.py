@@ -32,6 +32,11 @@ def without_count(done: subprocess.CompletedProcess[str]) -> str:
     return re.sub(r"(?:build/\w+\.log: .*\n)*\d+ passed, .*\n\Z", "", done.stdout)
 
 
+def test_a_run_lets_python_keep_what_it_has_compiled() -> None:
+    """Where it may not, every daemon of a test compiles all of its modules at its start."""
+    assert "\nunset PYTHONDONTWRITEBYTECODE\n" in TEXT.partition('\nstep "set up"\n')[0]
+
+
 def test_what_goes_beside_is_awaited() -> None:
     begun, awaited = (
         re.findall(rf"^{word} (\w+)$", TEXT, re.MULTILINE) for word in ("begin", "await")
