@@ -47,18 +47,25 @@ class Inbox:
 
     def __init__(self, frames_max: int, bytes_max: int) -> None:
         self._send, self.received = trio.open_memory_channel[tuple[NodeId, bytes]](frames_max)
+        self._frames_max = frames_max
         self._bytes_max = bytes_max
         self._sizes: deque[int] = deque()
         self._bytes = 0
 
     async def put(self, peer: NodeId, frame: bytes) -> None:
         """Wait for room, then hand over."""
-        while self._buffered() + len(frame) > self._bytes_max and self._sizes:  # noqa: ASYNC110
+        while self._is_full(len(frame)) and self._sizes:  # noqa: ASYNC110
             # A memory channel does not tell when it is read; only megabytes ever wait here.
             await trio.sleep(INBOX_POLL_S)
         self._sizes.append(len(frame))
         self._bytes += len(frame)
         await self._send.send((peer, frame))
+
+    def _is_full(self, size_bytes: int) -> bool:
+        """Tell whether a frame finds no room; what was read is only counted where it matters."""
+        if len(self._sizes) < self._frames_max and self._bytes + size_bytes <= self._bytes_max:
+            return False
+        return self._buffered() + size_bytes > self._bytes_max
 
     def _buffered(self) -> int:
         """Forget the sizes of frames that have been read since."""
