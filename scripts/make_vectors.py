@@ -120,6 +120,7 @@ def encoding() -> dict[str, Any]:
         ("a specification", spec()),
         ("a specification that chooses its workers", spec(**CHOOSY)),
         ("a genesis", cluster.genesis),
+        ("a genesis of state version 2", TestCluster(state_version=2).genesis),
         ("a signed receipt", signed),
         ("a record", sign_record(cluster.signer(0), Cancel(task=task))),
     ]

@@ -12,6 +12,7 @@ from ambientd.model.record import Admit
 from ambientd.node.stops import follow_epochs
 from ambientd.rules.notes import signed_note
 from ambientd.rules.receipt_check import check_receipt_file
+from ambientd.runtime.persistence import ends_of
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import OUTPUT, TestCluster, spec
 from tests.node import three_epochs
@@ -60,6 +61,7 @@ def receipts() -> dict[str, Any]:
         bent = replace(bent, signature=cluster.signer(0).sign("receipt-file", file_payload(bent)))
         files.append(checked(name, bent, cluster.id))
     files += _across_epochs()
+    files += _founded_later()
     unsigned = replace(good, signature=bytes(64))
     files.append(checked("the issuer's signature missing", unsigned, cluster.id))
     names = {cluster.node(number): f"node-{number}" for number in range(4)}
@@ -103,6 +105,27 @@ def _across_epochs() -> list[dict[str, Any]]:
         bent = replace(good, epochs=epochs)
         bent = replace(bent, signature=issuer.sign("receipt-file", file_payload(bent)))
         files.append(checked(name, bent, fingerprint(changed.genesis)))
+    return files
+
+
+def _founded_later() -> list[dict[str, Any]]:
+    """Give files of a cluster that was founded in state version 2, whose next epoch names 3."""
+    cluster = three_epochs.next_version(2)
+    good, issuer = three_epochs.file_of(cluster, 0), cluster.hosts[0].signer
+    ends = tuple(map(encode, ends_of(cluster.hosts[0].store)))
+    made: dict[str, dict[str, Any]] = {
+        "founded in state version 2": {"epochs": ()},
+        "founded in state version 2, and an epoch of 3 after it": {"epochs": ends},
+        "another state version in the genesis": {
+            "genesis": replace(good.genesis, state_version=1),
+        },
+        "a genesis of no state version": {"genesis": replace(good.genesis, state_version=0)},
+    }
+    files = []
+    for name, changes in made.items():
+        bent = replace(good, **changes)
+        bent = replace(bent, signature=issuer.sign("receipt-file", file_payload(bent)))
+        files.append(checked(name, bent, fingerprint(cluster.genesis)))
     return files
 
 

@@ -7,8 +7,12 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
+from ambientd.ledger.versions import KNOWN_VERSION
+from ambientd.model.genesis import FIRST_STATE_VERSION
 from sim import population_page, population_table, scenarios
 from sim.arguments import (
     Parser,
@@ -111,6 +115,7 @@ def _plan(options: argparse.Namespace, seed: int, nodes: int) -> Plan:
         mutant=options.mutant,
         lies=options.lies,
         world=options.world,
+        state_version=options.state_version,
     )
 
 
@@ -319,9 +324,12 @@ SHOWN = (*SCENARIOS, POPULATION)
 OF_A_WORLD: Mapping[str, object] = {
     **dict.fromkeys(("nodes", "faults", "lies", "mutant")),
     "world": FAST,
+    "state_version": FIRST_STATE_VERSION,
     "time_ms": TIME_MS,
     "sizes": COMMITTEES,
 }
+
+_Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": _on_run,
@@ -337,29 +345,43 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
 }
 
 
+def _add_world(
+    commands: _Commands, name: str, text: str, *also: str, **position: str
+) -> argparse.ArgumentParser:
+    """Add a command that names a scenario, and what may be chosen of its worlds."""
+    made = commands.add_parser(name, help=text, description=text)
+    made.add_argument("scenario", choices=sorted({*SCENARIOS, *also}), **position)  # type: ignore[arg-type]
+    made.add_argument(
+        "--nodes",
+        type=at_least(1, NODES_MAX),
+        help="committee size; a sweep varies it by seed",
+    )
+    made.add_argument("--faults", type=faults, help="all, none, or a list; see `faults`")
+    made.add_argument(
+        "--time-ms",
+        type=at_least(TIME_MS_MIN),
+        default=TIME_MS,
+        help="how long the world lasts",
+    )
+    made.add_argument("--lies", type=names, help="what liars do, else drawn from the seed")
+    made.add_argument("--world", choices=WORLDS, default=FAST, help="cores alone, or daemons")
+    made.add_argument(
+        "--state-version",
+        type=at_least(FIRST_STATE_VERSION, KNOWN_VERSION),
+        default=FIRST_STATE_VERSION,
+        metavar="N",
+        help="that the genesis of whole nodes names",
+    )
+    made.add_argument(
+        "--mutant", type=one_of(MUTANTS), metavar="BUG", help="a bug to put in; see `mutants`"
+    )
+    return made
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m sim", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-
-    def world(name: str, text: str, *also: str, **position: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text)
-        made.add_argument("scenario", choices=sorted({*SCENARIOS, *also}), **position)  # type: ignore[arg-type]
-        size = at_least(1, NODES_MAX)
-        made.add_argument("--nodes", type=size, help="committee size; a sweep varies it by seed")
-        made.add_argument("--faults", type=faults, help="all, none, or a list; see `faults`")
-        made.add_argument(
-            "--time-ms",
-            type=at_least(TIME_MS_MIN),
-            default=TIME_MS,
-            help="how long the world lasts",
-        )
-        made.add_argument("--lies", type=names, help="what liars do, else drawn from the seed")
-        made.add_argument("--world", choices=WORLDS, default=FAST, help="cores alone, or daemons")
-        made.add_argument(
-            "--mutant", type=one_of(MUTANTS), metavar="BUG", help="a bug to put in; see `mutants`"
-        )
-        return made
-
+    world = partial(_add_world, commands)
     ran = world("run", "run one world, or a population of workers", POPULATION, PEG)
     ran.add_argument("--seed", type=at_least(0, SEED_MAX), default=1)
     sweeping = world("sweep", "run many worlds", PEG)

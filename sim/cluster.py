@@ -15,7 +15,7 @@ from ambientd.ledger.admission import is_admissible
 from ambientd.ledger.founders import first_epoch
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
-from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
+from ambientd.model.genesis import FIRST_STATE_VERSION, Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.record import Admit, Cancel, Join
 from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.build import NodeOptions, beacon_secret
@@ -131,6 +131,7 @@ class ClusterOptions:
     vices: frozenset[Vice] | None = None  # None: drawn from the seed
     tells: bool = False  # whether dishonest members lie in the log as well
     lies: frozenset[Lie] | None = None  # None: drawn from the seed
+    state_version: int = FIRST_STATE_VERSION  # that the genesis names
 
     @property
     def marks(self) -> bool:
@@ -165,11 +166,13 @@ class Cast:
         return [host for host in self.hosts if host.is_honest]
 
 
-def genesis_of(members: int, rules: Rules = RULES) -> Genesis:
+def genesis_of(
+    members: int, rules: Rules = RULES, state_version: int = FIRST_STATE_VERSION
+) -> Genesis:
     """Give the birth certificate of a simulated cluster."""
     seeds = [seed_of("member", number) for number in range(members)]
     return Genesis(
-        version=1,
+        state_version=state_version,
         name="sim",
         created_ms=EPOCH_MS,
         bitcoin_network="regtest",
@@ -191,7 +194,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     """Give out the parts: up to f members and one guest may have a vice."""
     round_ms = ROUND_MS if Fault.DISPUTES in options.faults else RULES.round_ms
     rules = replace(RULES, keep_ms=options.keep_ms, round_ms=round_ms)
-    genesis = genesis_of(options.members, rules)
+    genesis = genesis_of(options.members, rules, options.state_version)
     players = random.Random(options.seed * 6_029 + options.members)
     is_stormy = bool(options.faults - FAIR)
     chain = AnchorChain(random.Random(options.seed * 4_099 + options.members))
@@ -434,7 +437,7 @@ def watch(
                 OthersFirst(),
                 CosignedBatches(genesis),
                 DecidedSeats(),
-                KnownVersions(),
+                KnownVersions(genesis.state_version),
                 BondsWait(genesis.rules.keep_ms),
                 FairAudits(honest),
                 PayVests(genesis.rules.audit_window_ms),

@@ -20,7 +20,7 @@ from ambientd.ledger.peg_events import PaymentFinal, PaymentSigned, PaymentVersi
 from ambientd.ledger.peg_wallets import possession_digest
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
+from ambientd.model.genesis import FIRST_STATE_VERSION, Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.peg import CoinState, PaymentKind
 from ambientd.model.record import (
     Body,
@@ -430,7 +430,7 @@ class PegWorld:
 def _genesis(keepers: list[Keeper], most_sat: int) -> Genesis:
     profile = Profile(name="member", region="here", kind=NodeKind.COMPUTE)
     return Genesis(
-        version=1,
+        state_version=FIRST_STATE_VERSION,
         name="peg",
         created_ms=START_MS,
         bitcoin_network="regtest",

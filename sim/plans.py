@@ -8,7 +8,8 @@ from typing import TypeAlias, TypeVar
 from msgspec import Struct, json
 from msgspec.structs import replace
 
-from ambientd.model.genesis import Rules
+from ambientd.ledger.versions import KNOWN_VERSION
+from ambientd.model.genesis import FIRST_STATE_VERSION, Rules
 from sim import byzantine, cluster, scenarios
 from sim.checkers import InvariantViolation
 from sim.faults import ALL_FAULTS, BY_LABEL, EPOCHS, LOG, NODE, Fault, labels, named
@@ -60,8 +61,7 @@ class Scenario:
 
 
 def _in(world: str, *faults: Fault) -> frozenset[Fault]:
-    chosen = frozenset(faults) or ALL_FAULTS
-    return frozenset(fault for fault in chosen if world in fault.worlds)
+    return frozenset(fault for fault in faults or ALL_FAULTS if world in fault.worlds)
 
 
 _LEARNING = (
@@ -268,6 +268,7 @@ class Plan(Struct, frozen=True):
     mutant: str | None = None
     lies: tuple[str, ...] | None = None
     world: str = FAST
+    state_version: int = FIRST_STATE_VERSION  # that the genesis of whole nodes names
 
     @property
     def effective_faults(self) -> frozenset[Fault]:
@@ -291,6 +292,8 @@ class Plan(Struct, frozen=True):
             words.append(f"--lies {','.join(self.lies)}")
         if self.world != FAST:
             words.append(f"--world {self.world}")
+        if self.state_version != FIRST_STATE_VERSION:
+            words.append(f"--state-version {self.state_version}")
         if self.mutant is not None:
             words.append(f"--mutant {self.mutant}")
         return " ".join(words)
@@ -312,6 +315,7 @@ def refusal(plan: Plan) -> str | None:
     for what, value, least, most in (
         ("seed", plan.seed, 0, SEED_MAX),
         ("nodes", plan.nodes, 1, NODES_MAX),
+        ("state version", plan.state_version, FIRST_STATE_VERSION, founded_max(plan)),
     ):
         if not least <= value <= most:
             return f"{what}: {value} is no number from {least} to {most}"
@@ -339,6 +343,13 @@ def _foreign(plan: Plan, world: str) -> str | None:
         if world != NODE and SCENARIOS[scenario].world == NODE:
             return f"mutant {plan.mutant!r}: {where}, where it changes nothing; take {scenario}"
     return _untold(plan, world)
+
+
+def founded_max(plan: Plan) -> int:
+    """Give the highest state version in which a plan's world may begin."""
+    faults = labels(SCENARIOS[plan.scenario].faults) if plan.faults is None else plan.faults
+    is_first = SCENARIOS[plan.scenario].world != NODE or Fault.VERSIONS.label in faults
+    return FIRST_STATE_VERSION if is_first else KNOWN_VERSION
 
 
 def _misplaced(plan: Plan) -> str | None:
@@ -406,6 +417,7 @@ def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
         vices=_named(plan.lies, Vice),
         tells=SCENARIOS[plan.scenario].tells,
         lies=_named(plan.lies, Lie),
+        state_version=plan.state_version,
     )
 
 

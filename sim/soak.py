@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from sim import fleet
 from sim.interrupts import Workers, telling
-from sim.plans import COMMITTEES, Finding, Plan, attempt
+from sim.plans import COMMITTEES, Finding, Plan, attempt, founded_max
 from sim.progress import bar
 from sim.quick import quick
 
@@ -109,12 +111,19 @@ def fresh_base() -> int:
 
 
 def plans(base: int, scenarios: tuple[str, ...] = SOAKED) -> Iterator[Plan]:
-    """Give worlds without end: each seed in the next scenario, with committees of all sizes."""
+    """Give worlds without end: each seed in the next scenario, with committees of all sizes.
+
+    Worlds of whole nodes begin in each state version in turn.
+    """
     seed = base
-    while True:
+    for number in count():
         for scenario in scenarios:
-            yield Plan(scenario, seed, COMMITTEES[seed % len(COMMITTEES)])
+            yield _founded(Plan(scenario, seed, COMMITTEES[seed % len(COMMITTEES)]), number)
             seed += 1
+
+
+def _founded(plan: Plan, number: int) -> Plan:
+    return replace(plan, state_version=1 + number % founded_max(plan))
 
 
 def long_plans(base: int) -> Iterator[Plan]:
@@ -124,9 +133,9 @@ def long_plans(base: int) -> Iterator[Plan]:
             yield Plan("log", base + 10 * number + place, nodes, HOUR_MS)
         seed = base + 10 * number + len(LONG_COMMITTEES)
         yield Plan("log", seed, COMMITTEES[number % len(COMMITTEES)])
-        yield Plan("node", seed + 1, COMMITTEES[number % len(COMMITTEES)])
+        yield _founded(Plan("node", seed + 1, COMMITTEES[number % len(COMMITTEES)]), number)
         if number % NODE_HOUR_EVERY == 0:
-            yield Plan("node", seed + 2, 4, HOUR_MS)
+            yield _founded(Plan("node", seed + 2, 4, HOUR_MS), number // NODE_HOUR_EVERY)
 
 
 class Pace:

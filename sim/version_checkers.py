@@ -6,7 +6,7 @@ from ambientd.consensus.effects import CommittedBlock
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.admission import decode_record
 from ambientd.model.base import NodeId
-from ambientd.model.genesis import FIRST_EPOCH, FIRST_STATE_VERSION
+from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.record import Epoch, VersionKnown
 from sim.checkers import InvariantViolation
 from sim.judge import needed
@@ -23,12 +23,12 @@ class KnownVersions(NodeChecker):
     own members must have said so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, founded_in: int) -> None:
         self._waiting: dict[int, CommittedBlock] = {}
         self._next = 1
         self._words: dict[NodeId, VersionKnown] = {}
         self._knew: list[frozenset[NodeId]] = [frozenset()]
-        self._versions = {FIRST_EPOCH: FIRST_STATE_VERSION}
+        self._versions = {FIRST_EPOCH: founded_in}
         self._epoch = FIRST_EPOCH
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:

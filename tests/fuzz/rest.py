@@ -47,10 +47,6 @@ def probe(folder: Path, port: int, examples: int, seed: int) -> int:
     create_cluster(folder / "mesh", 2, ClusterPlan(bitcoin="off", base_port=port + 1))
     node, other = folder / "mesh" / "node1", folder / "mesh" / "node2"
     switch_on(node, port)
-    for each in (node, other):
-        path = Places(each).config
-        text = path.read_text()
-        path.write_text(text.replace("[log]\n", "[log]\nsays_next_version = true\n", 1))
     _, words = create_token(Places(node).http_file("http.tokens"), "probe", Scope.ADMIN, 0, 0)
     daemons = {each: start_daemon(each) for each in (node, other)}
     try:

@@ -23,7 +23,7 @@ from ambientd.ledger.outages import STEP_MS_MAX
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.versions import VERSIONS, Versions
 from ambientd.model.base import Digest, NodeId, TaskId
-from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
+from ambientd.model.genesis import FIRST_STATE_VERSION, Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.peg import MSAT_PER_SAT
 from ambientd.model.receipt import (
     CheckpointNote,
@@ -70,9 +70,10 @@ def genesis(
     network: str = "regtest",
     grant_msat: int = GRANT_MSAT,
     bond_msat: int = BOND_MSAT,
+    state_version: int = FIRST_STATE_VERSION,
 ) -> Genesis:
     return Genesis(
-        version=1,
+        state_version=state_version,
         name="test",
         created_ms=START_MS,
         bitcoin_network=network,
@@ -139,10 +140,16 @@ class TestCluster:
     grant_msat: int = GRANT_MSAT
     bond_msat: int = BOND_MSAT
     versions: Versions = VERSIONS
+    state_version: int = FIRST_STATE_VERSION
 
     def __post_init__(self) -> None:
         self.genesis = genesis(
-            self.members, self.rules, self.network, self.grant_msat, self.bond_msat
+            self.members,
+            self.rules,
+            self.network,
+            self.grant_msat,
+            self.bond_msat,
+            self.state_version,
         )
         self.id = fingerprint(self.genesis)
         self.signers: dict[NodeId, Signer] = {}

@@ -100,9 +100,13 @@ def test_nobody_is_weighed_where_only_the_submitter_has_room() -> None:
     assert draft.weighed == 0
 
 
-@pytest.mark.parametrize("version", [1, QUEUES_VERSION])
-def test_who_comes_does_not_overtake_those_that_wait_from_state_version_2_on(version: int) -> None:
-    cluster = TestCluster() if version == 1 else gone_over()
+@pytest.mark.parametrize(
+    ("founded", "version"), [(1, 1), (1, QUEUES_VERSION), (QUEUES_VERSION, QUEUES_VERSION)]
+)
+def test_who_comes_does_not_overtake_those_that_wait_from_state_version_2_on(
+    founded: int, version: int
+) -> None:
+    cluster = TestCluster(state_version=founded) if version == founded else gone_over()
     alone = {"assurance": Assurance.NONE, "replicas": 1}
     first = cluster.admit(nonce=b"first", **alone)
     put_nodes(cluster, {(Table.NODE, node): entry for node, entry in nodes_of(cluster)}, **FULL)

@@ -223,6 +223,7 @@ def test_the_evidence_against_a_liar_replays_without_the_ledger() -> None:
     [
         ({"members": ()}, "1 to 128"),
         ({"bitcoin_network": "moon"}, "unknown"),
+        ({"state_version": 0}, "state_version is 0"),
         ({"rules": Rules(lease_ms=0)}, "lease_ms is 0"),
         ({"rules": Rules(strategy="luck")}, "strategy 'luck'"),
     ],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ambientd.codec.canonical import decode
+from ambientd.codec.canonical import decode, encode
 from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.entries import Table, encode_key
 from ambientd.ledger.state import LedgerState
@@ -145,6 +145,34 @@ def test_a_program_that_does_not_know_the_version_cannot_take_the_step() -> None
     stop(cluster)
     with pytest.raises(ValueError, match="is of version 2, this program knows 1: update it"):
         cluster.block()
+
+
+def test_a_cluster_that_was_founded_in_the_next_version_needs_no_step_to_it() -> None:
+    cluster = TestCluster(versions=NEXT_VERSIONS, state_version=2)
+    state, account = cluster.state, encode_key((Table.ACCOUNT, cluster.node(0)))
+    assert (state.epoch.number, state.epoch.state_version, state.version) == (1, 2, 2)
+    assert decode(rows(state)[account], tuple[int, int])[0] == 2
+    cluster.work(cluster.admit(nonce=b"agreed"))
+    cluster.block(knows(0, at=1))
+    [reason] = rejections(cluster.block(knows(0, version=1, at=2)))
+    assert "the state is of version 2: only 3 can come next" in reason
+    assert (state.epoch.number, due_version(cluster)) == (1, None)
+    # Only what has changed since is in a store: the rest is the genesis', in its version.
+    changed = {key: each for key, each in state.items().items() if key[0] is not Table.EPOCH}
+    again = LedgerState.from_items(cluster.genesis, changed, cluster.index, 2, NEXT_VERSIONS)
+    assert (again.root, again.version) == (state.root, 2)
+
+
+def test_a_program_that_does_not_know_the_version_of_a_genesis_says_so() -> None:
+    with pytest.raises(ValueError, match="is of version 2, this program knows 1: update it"):
+        TestCluster(versions=OLDER_VERSIONS, state_version=2)
+
+
+def test_the_version_is_part_of_what_a_cluster_and_its_first_epoch_are_called() -> None:
+    first, second = TestCluster(), TestCluster(state_version=2)
+    assert first.id != second.id
+    assert encode(first.genesis)[2:] == encode(second.genesis)[2:], "one number is another"
+    assert encode(first.genesis)[:2] == b"\x96\x01"
 
 
 def test_words_on_the_version_in_force_bring_no_further_one() -> None:

@@ -37,7 +37,7 @@ def test_members_name_an_image_and_a_stranger_verifies_a_proof_by_their_word(
     tmp_path: Path,
 ) -> None:
     image = read_proof(PROOF.read_bytes()).image.hex()
-    cluster = Cluster(tmp_path / "mesh", 4, ClusterPlan(bitcoin="off"))
+    cluster = Cluster(tmp_path / "mesh", 4, ClusterPlan(bitcoin="off", state_version=1))
     first, second, liar, _ = cluster.daemons
     for daemon in cluster.daemons:
         lets_speak(daemon)

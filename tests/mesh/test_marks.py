@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from ambientd.api.offline import check_receipt
-from ambientd.api.operations import RECEIPT_GET, STATUS, TASK_WAIT
+from ambientd.api.operations import RECEIPT_GET, TASK_WAIT
 from ambientd.api.replies import EventKind
-from ambientd.api.requests import GetReceipt, GetStatus, WaitForTask
-from ambientd.ledger.versions import MARKS_VERSION
+from ambientd.api.requests import GetReceipt, WaitForTask
 from ambientd.model.mark import Mark
 from tests.mesh.cluster import Cluster, Daemon
 from tests.mesh.heating import HOT, sensing_trio, submit_long, warm
@@ -31,15 +30,8 @@ def node_of(daemon: Daemon) -> str:
 
 @pytest.fixture
 def trio(tmp_path: Path) -> Iterator[Cluster]:
-    with sensing_trio(tmp_path, GAS_MAX, log="says_next_version = true") as cluster:
+    with sensing_trio(tmp_path, GAS_MAX) as cluster:
         cluster.start()
-        cluster.until(
-            lambda: all(
-                each.ask(STATUS, GetStatus()).state_version >= MARKS_VERSION
-                for each in cluster.daemons
-            ),
-            "all know marks",
-        )
         yield cluster
 
 

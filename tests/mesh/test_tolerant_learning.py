@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from ambientd.api.cluster import ClusterPlan
-from ambientd.ledger.versions import HIDERS_VERSION
 from tests.mesh.cluster import Cluster, Daemon
 from tests.mesh.test_learning import ctl, shown
-from tests.mesh.test_upgrade import lets_speak, state_versions
 
 pytest.importorskip("numpy")
 
@@ -82,12 +80,8 @@ def mesh(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path / "mesh", 5, ClusterPlan(bitcoin="off"))
     poison(cluster.daemons[-1], tmp_path / "poison")
     bend(cluster.daemons[-2], tmp_path / "hoard", HOARD)
-    for daemon in cluster.daemons:
-        lets_speak(daemon)
     try:
         cluster.start()
-        begun = "the version that names hiders is in force"
-        cluster.until(lambda: set(state_versions(cluster.daemons)) == {HIDERS_VERSION}, begun)
         yield cluster
     finally:
         cluster.stop()

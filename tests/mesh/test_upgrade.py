@@ -12,9 +12,11 @@ import msgspec
 import pytest
 
 from ambientd import __version__
+from ambientd.api.cluster import ClusterPlan
 from ambientd.api.operations import MEMBER_LIST, STATUS
 from ambientd.api.replies import Status, TroubleKind
 from ambientd.api.requests import GetStatus, ListMembers
+from ambientd.ledger.versions import KNOWN_VERSION
 from tests.before import (
     NEXT_VERSION,
     ROOT,
@@ -106,6 +108,37 @@ def test_a_mesh_is_updated_one_daemon_after_another_while_it_works(tmp_path: Pat
 
 def state_versions(daemons: list[Daemon]) -> list[int]:
     return [each.ask(STATUS, GetStatus()).state_version for each in daemons]
+
+
+def test_a_cluster_founded_today_begins_in_the_newest_version_and_older_programs_refuse_it(
+    tmp_path: Path,
+) -> None:
+    before, first = environment_before(tmp_path / "before"), environment_first(tmp_path / "first")
+    cluster = Cluster(tmp_path / "mesh", 4, ClusterPlan(bitcoin="off"))
+    daemon = cluster.daemons[0]
+    for python, said in (
+        (before, f"has version {KNOWN_VERSION}, this program knows 1"),
+        (first, f"founded in state version {KNOWN_VERSION}, this program knows 1: update it"),
+    ):
+        started = [python, "-m", "ambientd.daemon", "--data-dir", daemon.data_dir]
+        ended = subprocess.run(started, capture_output=True, text=True, timeout=60)
+        assert ended.returncode != 0
+        assert said in ended.stderr
+    try:
+        cluster.start()
+        receipt = work_done_by(daemon, tmp_path)
+        assert state_versions(cluster.daemons) == [KNOWN_VERSION] * 4
+        assert daemon.ask(MEMBER_LIST, ListMembers()).epoch == 1
+        told = ctl(NOW, "--data-dir", daemon.data_dir, "status")
+        assert f", state version {KNOWN_VERSION}\n" in told
+        daemon.stop()
+        daemon.start()
+        cluster.until(lambda: cluster._is_ready(daemon, 3), "it is back")
+        assert state_versions(cluster.daemons) == [KNOWN_VERSION] * 4
+    finally:
+        cluster.stop()
+    verified = ctl(NOW, "receipt", "verify", receipt)
+    assert f"4 founding members, state version {KNOWN_VERSION})" in verified
 
 
 def known_versions(daemon: Daemon) -> list[int]:

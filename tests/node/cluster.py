@@ -9,7 +9,7 @@ from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import LedgerEvent
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
-from ambientd.model.genesis import Rules
+from ambientd.model.genesis import FIRST_STATE_VERSION, Rules
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Admit, Body, SeatAsked, SeatVote, SeatWish
 from ambientd.model.task import Assurance
@@ -87,9 +87,12 @@ class Cluster:
         anchors: Callable[[int], AnchorerOptions] = lambda _: AnchorerOptions(),
         boots: bool = True,
         network: str = "regtest",
+        *,
+        state_version: int = FIRST_STATE_VERSION,
     ) -> None:
         self.world = World(seed)
-        self.genesis = replace(genesis_of(members, rules), bitcoin_network=network)
+        founded = genesis_of(members, rules, state_version)
+        self.genesis = replace(founded, bitcoin_network=network)
         self.cast = Cast(self.genesis)
         self.serial = 0
         self.tasks: list[TaskId] = []

@@ -18,6 +18,7 @@ from ambientd.consensus.messages import (
     records_root,
     vote_payload,
 )
+from ambientd.ledger.versions import KNOWN_VERSION
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.receipt import CheckpointNote, Cosignature, ReceiptFile
 from ambientd.model.record import Epoch, Record
@@ -27,7 +28,7 @@ from ambientd.rules.receipt_check import EPOCHS_MAX, ReceiptReport, check_receip
 from ambientd.rules.receipt_epochs import versions_of
 from ambientd.runtime.persistence import ends_of
 from tests.node.cluster import Cluster
-from tests.node.three_epochs import CHANGES, file_of, three_epochs
+from tests.node.three_epochs import CHANGES, file_of, next_version, three_epochs
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +235,32 @@ def test_a_receipt_tells_by_which_versions_rules_its_task_was_settled(cluster: C
         settled = replace(file, settlement=replace(file.settlement, settled_ms=settled_ms))
         assert versions_of(settled, (first, second)) == versions
     assert first.since_ms + 1 < second.since_ms
+
+
+def test_a_receipt_of_a_cluster_founded_in_a_later_version_says_so() -> None:
+    cluster = three_epochs(KNOWN_VERSION)
+    for place in range(CHANGES + 1):
+        report = check_receipt(encode(file_of(cluster, place)), fingerprint(cluster.genesis))
+        assert report.valid, failed(report)
+        told = dict_of(report)
+        assert f"4 founding members, state version {KNOWN_VERSION})" in told["cluster"]
+        if place:
+            assert f"the rules of state version {KNOWN_VERSION}" in told["committee"]
+    bent = replace(cluster.genesis, state_version=0)
+    assert failed(reissued(cluster, file_of(cluster, 0), genesis=bent)) == ["format"]
+
+
+def test_a_later_version_follows_the_one_that_the_genesis_names() -> None:
+    cluster = next_version(KNOWN_VERSION)
+    file = file_of(cluster, 0)
+    ends = tuple(map(encode, ends_of(cluster.hosts[0].store)))
+    report = reissued(cluster, file, epochs=ends)
+    assert report.valid, failed(report)
+    assert f"by the rules of state version {KNOWN_VERSION}" in dict_of(report)["committee"]
+    followed = follow_epochs(cluster.genesis, ends)
+    assert [each.state_version for each in followed if not isinstance(each, str)] == [
+        KNOWN_VERSION + 1
+    ]
 
 
 def test_whoever_leaves_the_last_epoch_out_is_told_of_with_the_version(cluster: Cluster) -> None:

@@ -2,17 +2,18 @@
 
 from ambientd.api.views import receipt_file
 from ambientd.model.base import TaskId
+from ambientd.model.genesis import FIRST_STATE_VERSION
 from ambientd.model.receipt import ReceiptFile
-from ambientd.model.record import SeatWish
+from ambientd.model.record import SeatWish, VersionKnown
 from ambientd.runtime.persistence import ends_of
 from tests.node.cluster import Cluster
 
 CHANGES = 2
 
 
-def three_epochs() -> Cluster:
+def three_epochs(state_version: int = FIRST_STATE_VERSION) -> Cluster:
     """Give one with a task settled and batched in each of three epochs; the fourth leaves."""
-    cluster = Cluster(guests=1, checked=False)
+    cluster = Cluster(guests=1, checked=False, state_version=state_version)
     cluster.run(1_000)
     cluster.join(0)
     cluster.tasks = [batched(cluster)]
@@ -23,6 +24,17 @@ def three_epochs() -> Cluster:
     cluster.vote_on_seat(3, SeatWish.OUT, [3])
     cluster.until_epoch(3)
     cluster.tasks.append(batched(cluster))
+    return cluster
+
+
+def next_version(founded_in: int) -> Cluster:
+    """Give one founded in a version that all members go on from, a task settled before that."""
+    cluster = Cluster(checked=False, state_version=founded_in)
+    cluster.run(1_000)
+    cluster.tasks = [batched(cluster)]
+    for number in range(4):
+        cluster.say(number, VersionKnown(version=founded_in + 1, said_ms=cluster.world.now))
+    cluster.until_epoch(2)
     return cluster
 
 

@@ -17,6 +17,7 @@ import { verify } from "../codec/signing";
 import { verdictIsSigned } from "../receipt/agreement";
 import { followEpochs, quorum } from "../receipt/committees";
 import { benches, type Check, checkCluster, note, resultRoot, short } from "../receipt/examination";
+import { foundersFault } from "../receipt/shape";
 import type { SignedReceipt } from "../receipt/values";
 import { convicted, segmentIsSigned, traceIsSigned } from "./contradictions";
 import { readState } from "./state";
@@ -92,14 +93,8 @@ function readFile(data: Bytes): BlameFile | string {
 
 function shapeFault({ version, genesis, epochs, evidence, module, input }: BlameFile) {
   if (version !== 1n) return `version ${version} is unknown here, only 1 is`;
-  const members = genesis.members.map((member) => hex(member.node));
-  if (
-    members.length < 1 ||
-    members.length > MEMBERS_MAX ||
-    new Set(members).size !== members.length
-  ) {
-    return `the genesis must name 1 to ${MEMBERS_MAX} different members`;
-  }
+  const fault = foundersFault(genesis);
+  if (fault !== null) return fault;
   if (epochs.length > EPOCHS_MAX) return `${epochs.length} epochs are too many`;
   const texts: [string, number][] = [[genesis.bitcoinNetwork, 32]];
   if (evidence.tag === "contradiction") {

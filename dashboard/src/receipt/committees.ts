@@ -14,7 +14,6 @@ import {
 
 const MEMBERS_MAX = 128;
 const END_BYTES_MAX = 1024 * 1024;
-const FIRST_STATE_VERSION = 1n;
 
 /** The members of the log in one epoch, and the block that it builds on. */
 export interface Epoch {
@@ -62,7 +61,7 @@ export function firstEpoch(genesis: Genesis, cluster: Bytes): Epoch {
     members: founders.map((founder) => founder.node),
     seed: cluster,
     beaconTips: founders.map((founder) => founder.beaconTip),
-    stateVersion: FIRST_STATE_VERSION,
+    stateVersion: genesis.stateVersion,
     rootIndex: 0n,
     rootHash: tagged("ambient/log-genesis/1", cluster, encodeNumber(1n)),
   };

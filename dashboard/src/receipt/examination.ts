@@ -2,7 +2,7 @@
 
 import { type Bytes, equal, hex, tagged } from "../codec/bytes";
 import { type Epoch, includes } from "./committees";
-import type { ReceiptFile, Result } from "./values";
+import type { Genesis, ReceiptFile, Result } from "./values";
 
 /** One thing that was looked at. */
 export interface Check {
@@ -37,10 +37,12 @@ export function present(exam: Examination): readonly Bytes[] {
 
 /** Compare the cluster with the one that was meant. */
 export function checkCluster(
-  exam: Findings & Pick<Examination, "cluster" | "committees">,
+  exam: Findings & Pick<Examination, "cluster"> & { readonly file: { readonly genesis: Genesis } },
   pinned: Bytes | undefined,
 ): void {
-  const name = `${hex(exam.cluster)} (${exam.committees[0]?.length} founding members)`;
+  const { members, stateVersion } = exam.file.genesis;
+  const founded = `${members.length} founding members, state version ${stateVersion}`;
+  const name = `${hex(exam.cluster)} (${founded})`;
   if (pinned === undefined) {
     note(exam, "cluster", null, `${name}, as the file says; nothing was given to compare it to`);
     return;

@@ -1,9 +1,10 @@
 /** Bounds of a receipt file's lists and texts, checked before anything is computed over them. */
 
 import { equal } from "../codec/bytes";
-import type { ReceiptFile } from "./values";
+import type { Genesis, ReceiptFile } from "./values";
 
 const FILE_VERSION = 4n;
+const FIRST_STATE_VERSION = 1n;
 const MEMBERS_MAX = 128;
 const RECEIPTS_MAX = 64;
 const PATH_MAX = 64;
@@ -16,12 +17,20 @@ export function shapeFault(file: ReceiptFile): string | null {
   if (file.version !== FILE_VERSION) {
     return `version ${file.version} is unknown here, only ${FILE_VERSION} is`;
   }
-  const members = file.genesis.members.map((member) => member.node);
+  return foundersFault(file.genesis) ?? countsFault(file) ?? textFault(file);
+}
+
+/** Say why nobody can have founded a cluster like this. */
+export function foundersFault(genesis: Genesis): string | null {
+  if (genesis.stateVersion < FIRST_STATE_VERSION) {
+    return `the genesis names state version ${genesis.stateVersion}; the first is 1`;
+  }
+  const members = genesis.members.map((member) => member.node);
   const isTwice = members.some((one, at) => members.slice(at + 1).some((two) => equal(one, two)));
   if (members.length < 1 || members.length > MEMBERS_MAX || isTwice) {
     return `the genesis must name 1 to ${MEMBERS_MAX} different members`;
   }
-  return countsFault(file) ?? textFault(file);
+  return null;
 }
 
 function countsFault(file: ReceiptFile): string | null {

@@ -67,7 +67,7 @@ const rules = struct({
 });
 
 export const genesis = struct({
-  version: int,
+  stateVersion: int,
   name: text,
   createdMs: int,
   bitcoinNetwork: text,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ambientd.adapters.keys import create_key
 from ambientd.adapters.system_clock import SystemClock
-from ambientd.api.genesis_files import GENESIS_VERSION, write_genesis
+from ambientd.api.genesis_files import write_genesis
 from ambientd.api.invitation import JoinToken
 from ambientd.api.own_ports import LISTEN_HOST, WILDCARD_HOST, free_ports, port_beside
 from ambientd.codec.signing import Signer
@@ -28,6 +28,7 @@ from ambientd.config.template import render_config
 from ambientd.config.urls import parse_url
 from ambientd.consensus import beacon
 from ambientd.errors import ConfigError, StoreError, UsageError
+from ambientd.ledger.versions import KNOWN_VERSION, VERSIONS
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.node.build import beacon_secret
@@ -77,6 +78,8 @@ class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The most that the peg holds; 0: no bound, but on the main network a small one."""
     accepts_unaudited_peg: bool = False
     """On the main network: the founder knows what nobody has audited."""
+    state_version: int = KNOWN_VERSION
+    """What the log begins in: the newest, where the programs of all founders know it."""
     options: dict[str, dict[str, object]] = {}
     """More options of each founder's config.toml, by section."""
 
@@ -164,7 +167,7 @@ def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[
             )
         )
     genesis = Genesis(
-        version=GENESIS_VERSION,
+        state_version=plan.state_version,
         name=plan.name,
         created_ms=SystemClock().unix_ms() if plan.created_ms is None else plan.created_ms,
         bitcoin_network="none" if plan.bitcoin == "off" else plan.bitcoin_network,
@@ -288,6 +291,7 @@ def _check_plan(members: int, plan: ClusterPlan) -> None:
     if not plan.name.isprintable() or not 0 < len(plan.name.strip()) <= len(plan.name) <= 63:
         msg = f"{plan.name!r}: a cluster's name has 1 to 63 characters that can be printed"
         raise UsageError(msg)
+    _check_version(plan)
     _check_chain(plan)
     _check_peg(members, plan)
     last = plan.base_port if plan.is_spread else plan.base_port + members - 1
@@ -304,6 +308,13 @@ def _check_plan(members: int, plan: ClusterPlan) -> None:
             f"(n-1)/3 liars, here {liars_max(members)}; take more nodes or fewer liars"
         )
         raise UsageError(msg)
+
+
+def _check_version(plan: ClusterPlan) -> None:
+    try:
+        VERSIONS.of(plan.state_version)
+    except ValueError as error:
+        raise UsageError(f"--state-version: {error}") from error
 
 
 def _check_peg(members: int, plan: ClusterPlan) -> None:

@@ -10,9 +10,8 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.codec.statements import fingerprint
 from ambientd.config.places import Places
 from ambientd.errors import ConfigError, RemoteProtocolError
+from ambientd.ledger.versions import KNOWN_VERSION
 from ambientd.model.genesis import Genesis
-
-GENESIS_VERSION = 1
 
 
 def write_genesis(places: Places, genesis: Genesis) -> None:
@@ -37,10 +36,20 @@ def load_genesis(path: Path) -> Genesis:
         )
         raise ConfigError(msg) from error
     _compare(path, genesis)
-    if genesis.version != GENESIS_VERSION:
-        msg = f"{path}: has version {genesis.version}, this program knows {GENESIS_VERSION}"
+    fault = newer_fault(genesis)
+    if fault is not None:
+        msg = f"{path}: {fault}"
         raise ConfigError(msg)
     return genesis
+
+
+def newer_fault(genesis: Genesis) -> str | None:
+    """Say that a cluster began in a state version that this program does not know, or None."""
+    version = genesis.state_version
+    if version <= KNOWN_VERSION:
+        return None
+    knows = f"this program knows {KNOWN_VERSION}: update it"
+    return f"the cluster was founded in state version {version}, {knows}"
 
 
 def _compare(path: Path, genesis: Genesis) -> None:

@@ -4,6 +4,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
+from ambientd.api.genesis_files import newer_fault
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.signing import PUBLIC_KEY_BYTES, SEED_BYTES, Signer, verify
 from ambientd.codec.statements import fingerprint, grant_payload, join_payload
@@ -108,6 +109,9 @@ def read_token(text: str) -> JoinToken:
 
 
 def _check(token: JoinToken) -> None:
+    fault = newer_fault(token.genesis)
+    if fault is not None:
+        raise UsageError(fault)
     keys = (token.inviter, *(member.node for member in token.genesis.members))
     if len(token.invite_seed) != SEED_BYTES or any(len(key) != PUBLIC_KEY_BYTES for key in keys):
         msg = "the token holds a malformed key; ask for a new one"

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from ambientd.api import operations, requests
 from ambientd.cli.console import (
     CommonArguments,
@@ -25,6 +27,7 @@ class CreateArguments(CommonArguments, Protocol):
 
     dir: str
     members: int
+    state_version: int | None
     name: str
     base_port: int
     host: str
@@ -76,6 +79,8 @@ def create(arguments: CreateArguments) -> ExitCode:
         labels=tuple(arguments.label),
         refuses=tuple(arguments.refuse),
     )
+    if arguments.state_version is not None:
+        plan = replace(plan, state_version=arguments.state_version)
     founded = create_cluster(Path(arguments.dir), arguments.members, plan)
     for each in warnings_of(plan):
         warn(each)
@@ -84,6 +89,7 @@ def create(arguments: CreateArguments) -> ExitCode:
             {
                 "cluster": founded.name,
                 "fingerprint": founded.fingerprint.hex(),
+                "state_version": plan.state_version,
                 "nodes": [
                     {
                         "id": node.node.hex(),
@@ -96,7 +102,8 @@ def create(arguments: CreateArguments) -> ExitCode:
             }
         )
         return ExitCode.DONE
-    print_line(f"cluster {founded.name}, fingerprint {founded.fingerprint.hex()}")
+    name = f"{founded.name}, fingerprint {founded.fingerprint.hex()}"
+    print_line(f"cluster {name}, state version {plan.state_version}")
     print_line("start each node in a terminal of its own:")
     for node in founded.nodes:
         print_line(f"  ambientd --data-dir {node.data_dir}")

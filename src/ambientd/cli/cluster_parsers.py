@@ -12,6 +12,13 @@ def add_cluster(commands: object) -> None:
     create.add_argument("dir", metavar="DIR", help="a new or empty folder")
     create.add_argument("--members", type=count, default=4, metavar="N", help="nodes (default: 4)")
     create.add_argument(
+        "--state-version",
+        type=count,
+        metavar="N",
+        help="whose rules hold from the first block on (default: the newest that this program "
+        "knows); an earlier one, where the program of some founder is older",
+    )
+    create.add_argument(
         "--name", default="ambient", metavar="NAME", help="its name (default: ambient)"
     )
     create.add_argument(

@@ -26,11 +26,12 @@ def first_epoch(genesis: Genesis) -> Epoch:
         members=tuple(founder.node for founder in founders),
         seed=fingerprint(genesis),
         beacon_tips=tuple(founder.beacon_tip for founder in founders),
+        state_version=genesis.state_version,
     )
 
 
 def first_entries(genesis: Genesis) -> dict[Key, Entry]:
-    """Give the entries that a genesis makes, in the first state version."""
+    """Give the entries that a genesis makes: the same in every state version so far."""
     items: dict[Key, Entry] = {META_KEY: Meta(time_ms=genesis.created_ms)}
     for member in genesis.members:
         items[Table.ACCOUNT, member.node] = Account(balance_msat=member.grant_msat)

@@ -60,7 +60,7 @@ from ambientd.ledger.turns import part
 from ambientd.ledger.versions import VERSIONS, Changes, StateVersion, Versions
 from ambientd.ledger.word_entries import NO_MARKS, LastWord, MarkEntry, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId
-from ambientd.model.genesis import FIRST_STATE_VERSION, Genesis
+from ambientd.model.genesis import Genesis
 from ambientd.model.learning import StudyId
 from ambientd.model.peg import MSAT_PER_SAT
 from ambientd.model.record import Epoch, NodeReport
@@ -78,7 +78,7 @@ class LedgerState:
         genesis: Genesis,
         items: Mapping[Key, Entry],
         index: int,
-        version: int = FIRST_STATE_VERSION,
+        version: int,
         versions: Versions = VERSIONS,
     ) -> None:
         self.genesis = genesis
@@ -110,11 +110,14 @@ class LedgerState:
 
     @classmethod
     def from_genesis(cls, genesis: Genesis, versions: Versions = VERSIONS) -> "LedgerState":
-        """Give the state before the first block; raise ConfigError for impossible rules."""
+        """Give the state before the first block; raise ConfigError for impossible rules.
+
+        Raises ValueError, with what to do, where its version is not known.
+        """
         fault = genesis_fault(genesis)
         if fault is not None:
             raise ConfigError(fault)
-        return cls(genesis, first_entries(genesis), 0, versions=versions)
+        return cls(genesis, first_entries(genesis), 0, genesis.state_version, versions)
 
     @classmethod
     def from_items(
@@ -122,17 +125,16 @@ class LedgerState:
         genesis: Genesis,
         items: Mapping[Key, Entry],
         index: int,
-        version: int = FIRST_STATE_VERSION,
+        version: int | None = None,
         versions: Versions = VERSIONS,
     ) -> "LedgerState":
         """Give the state of a store; its root says whether it is whole.
 
-        In the first version it lies on top of the genesis; a step writes every entry anew.
+        In the version of the genesis it lies on top of that; a step writes every entry anew.
         """
-        whole = dict(items)
-        if version == FIRST_STATE_VERSION:
-            whole = {**cls.from_genesis(genesis, versions).items(), **items}
-        return cls(genesis, whole, index, version, versions)
+        if version in {None, genesis.state_version}:
+            items = {**cls.from_genesis(genesis, versions).items(), **items}
+        return cls(genesis, items, index, version or genesis.state_version, versions)
 
     @property
     def form(self) -> StateVersion:

@@ -11,7 +11,7 @@ FIRST_EPOCH = 1
 """The number of the founding committee's epoch."""
 
 FIRST_STATE_VERSION = 1
-"""The version of the state that a genesis makes (protocols/03 section 5)."""
+"""The lowest version of the state that a genesis may name (protocols/03 section 5)."""
 
 
 class NodeKind(StrEnum):
@@ -80,9 +80,12 @@ class Rules(Value, frozen=True):
 
 
 class Genesis(Value, frozen=True):
-    """What a cluster's fingerprint is the hash of."""
+    """What a cluster's fingerprint is the hash of.
 
-    version: int
+    Its log begins in `state_version`; later ones come with epochs.
+    """
+
+    state_version: int
     name: str
     created_ms: int
     bitcoin_network: str

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from ambientd.codec.merkle import root_from_inclusion
 from ambientd.codec.signing import verify_note
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.genesis import MEMBERS_MAX, Genesis
+from ambientd.model.genesis import FIRST_STATE_VERSION, MEMBERS_MAX, Genesis
 from ambientd.model.receipt import CheckpointNote
 from ambientd.rules.notes import note_text
 from ambientd.rules.verdicts import quorum
@@ -55,9 +55,10 @@ class Examination(Generic[F]):
         """Write down a finding: the fault, or what was found when there is none."""
         self.checks.append(Check(name, fault is None, found if fault is None else fault))
 
-    def check_cluster(self, pinned: bytes | None) -> None:
+    def check_cluster(self, genesis: Genesis, pinned: bytes | None) -> None:
         """Compare the cluster with the one that was meant."""
-        name = f"{self.cluster.hex()} ({len(self.committees[0])} founding members)"
+        founded = f"{len(genesis.members)} founding members, state version {genesis.state_version}"
+        name = f"{self.cluster.hex()} ({founded})"
         if pinned is None:
             text = f"{name}, as the file says; nothing was given to compare it to"
             self.note("cluster", None, text)
@@ -82,6 +83,8 @@ def version_fault(version: int, known: int) -> str | None:
 
 def founders_fault(genesis: Genesis) -> str | None:
     """Say why nobody can have founded a cluster like this."""
+    if genesis.state_version < FIRST_STATE_VERSION:
+        return f"the genesis names state version {genesis.state_version}; the first is 1"
     members = [member.node for member in genesis.members]
     if 0 < len(members) <= MEMBERS_MAX and len(set(members)) == len(members):
         return None

@@ -2,7 +2,7 @@
 
 from ambientd.codec.signing import PUBLIC_KEY_BYTES
 from ambientd.model.execution import GAS_CEILING
-from ambientd.model.genesis import MEMBERS_MAX, Genesis
+from ambientd.model.genesis import FIRST_STATE_VERSION, MEMBERS_MAX, Genesis
 from ambientd.model.task import DEFAULT_CLASS
 from ambientd.rules.bitcoin import AMOUNT_MAX_SAT, NETWORKS
 from ambientd.rules.labels import is_key, profile_fault
@@ -41,6 +41,7 @@ def genesis_fault(genesis: Genesis) -> str | None:
 def _rules_fault(genesis: Genesis) -> str | None:
     rules = genesis.rules
     for name, value, lowest, highest in (
+        ("state_version", genesis.state_version, FIRST_STATE_VERSION, 1 << 50),
         ("created_ms", genesis.created_ms, 0, 1 << 50),
         ("t0_ms", rules.t0_ms, 1, TIME_MS_MAX),
         ("lease_ms", rules.lease_ms, 1, TIME_MS_MAX),

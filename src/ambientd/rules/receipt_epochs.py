@@ -43,7 +43,8 @@ def versions_of(file: ReceiptFile, epochs: Sequence[FollowedEpoch]) -> tuple[int
     A settlement's time is block time, as is that of the block which ended an epoch: both are
     certified. A block behind the stop may have the stop's own time.
     """
-    begun = [(FIRST_STATE_VERSION, 0), *((each.state_version, each.since_ms) for each in epochs)]
+    first = file.genesis.state_version, 0
+    begun = [first, *((each.state_version, each.since_ms) for each in epochs)]
     ended = [since_ms for _, since_ms in begun[1:]]
     settled_ms, found = file.settlement.settled_ms, set()
     for place, (version, since_ms) in enumerate(begun):

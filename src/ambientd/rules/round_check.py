@@ -67,7 +67,7 @@ def check_round_file(
     founders = frozenset(member.node for member in file.genesis.members)
     exam = Examination(file, fingerprint(file.genesis), [founders])
     exam.note("format", None, f"version {file.version}, {len(data)} bytes in canonical form")
-    exam.check_cluster(pinned)
+    exam.check_cluster(file.genesis, pinned)
     if file.epochs:
         _check_committee(exam, follow)
     receipt = file.receipt
