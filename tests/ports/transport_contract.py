@@ -367,6 +367,17 @@ class TransportContract:
             await connect(a, b)
             await gossip_until_heard(a, b, b"hello")
 
+    @pytest.mark.parametrize("newcomer", [0, 1])
+    async def test_who_is_on_the_list_and_does_not_know_it_yet_can_ask_to_join(
+        self, node: OpenNode, newcomer: int
+    ) -> None:
+        async def slowly(node_id: NodeId, payload: bytes) -> bytes:
+            await trio.sleep(0.5)
+            return b"you are in"
+
+        async with node(newcomer, ()) as a, node(1 - newcomer, joins=slowly) as b:
+            assert await a.request_join(at(b.address, b.node_id), b"token") == b"you are in"
+
     async def test_joining_a_node_that_is_not_who_we_think_fails(self, node: OpenNode) -> None:
         async with node(0, ()) as a, node(1, ()) as b:
             with pytest.raises(UnreachableError):

@@ -3,6 +3,7 @@
 import math
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -29,6 +30,9 @@ SMOOTHING = 0.25
 PROBE_EVERY = 5
 """After so many periods a peer is probed though it is heard: its round trip may have changed."""
 
+EASE_NODES, EASE_MAX = 32, 5.0
+"""So many nodes more make probes as rare again, up to so much: to idle among many stays cheap."""
+
 NETWORK_ERRORS = (
     BaseLibp2pError,
     OSError,
@@ -37,6 +41,11 @@ NETWORK_ERRORS = (
     trio.BrokenResourceError,
 )
 """How an ordinary end of a stream or connection shows."""
+
+
+def ease_among(nodes: int) -> float:
+    """Give by how much probes are rarer, and silence is borne longer, than the options say."""
+    return min(EASE_MAX, max(1.0, nodes / EASE_NODES))
 
 
 class Inbox:
@@ -125,6 +134,8 @@ class Link:
     inbox: Inbox
     meter: Meter
     counters: Counters
+    ease: Callable[[], float] = lambda: 1.0
+    """Gives `ease_among` as many nodes as may connect now."""
     up: trio.Event = field(default_factory=trio.Event)
     done: trio.Event = field(default_factory=trio.Event)
     heard_s: float = 0.0
@@ -210,10 +221,11 @@ class Link:
             while True:
                 # Silence counts only while we listen: our own back-pressure is not the
                 # peer's fault.
-                with trio.move_on_after(self.options.idle_limit_s) as patience:
+                limit_s = self.options.idle_limit_s * self.ease()
+                with trio.move_on_after(limit_s) as patience:
                     data = await self.stream.read(READ_BYTES)
                 if patience.cancelled_caught:
-                    self.end(f"silent for {self.options.idle_limit_s:g} s")
+                    self.end(f"silent for {limit_s:g} s")
                     return
                 if not data:
                     self.end("stream closed")
@@ -265,7 +277,7 @@ class Link:
         """
         probed_s = -math.inf
         while True:
-            now_s, period_s = trio.current_time(), self.options.heartbeat_s
+            now_s, period_s = trio.current_time(), self.options.heartbeat_s * self.ease()
             is_quiet = now_s - self.heard_s >= period_s / 2 or now_s - self._said_s >= period_s
             if is_quiet or now_s - probed_s >= PROBE_EVERY * period_s:
                 probed_s = now_s

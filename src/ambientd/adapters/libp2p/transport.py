@@ -28,7 +28,7 @@ from ambientd.adapters.libp2p.gossip import Gossip
 from ambientd.adapters.libp2p.guard import Counters, alone, contain, shielded
 from ambientd.adapters.libp2p.host import Notifee, build_host, connections_to, dial, run_host
 from ambientd.adapters.libp2p.identity import PeerId, node_id_of, peer_id_of
-from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter
+from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter, ease_among
 from ambientd.adapters.libp2p.looks import LOOK_1, LOOK_2, Looks
 from ambientd.adapters.libp2p.pieces import PIECES_PROTOCOL, Pieces
 from ambientd.errors import LocalProtocolError, UnreachableError
@@ -95,6 +95,7 @@ class Libp2pTransport:
         self._opening: set[NodeId] = set()
         self._meters: dict[NodeId, Meter] = {}
         self._strangers: set[int] = set()
+        self._ease: Callable[[], float] = lambda: ease_among(len(self._allowed))
         self._joining_to: set[NodeId] = set()
         self._dialler = Dialler(
             self._host,
@@ -242,7 +243,7 @@ class Libp2pTransport:
     @property
     def search(self) -> Search:
         """What ways to find members ask, and tell."""
-        return Search(self._missing, self._dialler.learn)
+        return Search(lambda: self._allowed - self.peers() - {self._node_id}, self._dialler.learn)
 
     @property
     def inside(self) -> Inside:
@@ -250,9 +251,6 @@ class Libp2pTransport:
         return Inside(
             self._host, self._gate, self._counters, lambda peer: peer in self._allowed, self.peers
         )
-
-    def _missing(self) -> frozenset[NodeId]:
-        return self._allowed - self.peers() - {self._node_id}
 
     def peers(self) -> frozenset[NodeId]:
         """Give the connected peers."""
@@ -356,10 +354,16 @@ class Libp2pTransport:
         finally:
             await discard(stream)
 
+    async def _part_from(self, peer: NodeId) -> None:
+        """Let who dialled and takes no link say why: it may be in, not know it, and ask to join."""
+        await trio.sleep(self._options.link_deadline_s)
+        if peer not in self._links and peer not in self._opening:
+            await self._disconnect(peer)
+
     async def _prefer_one(self, peer: NodeId) -> None:
         """Keep the link's connection alone if it is heard on; else end it: the peer restarted."""
         since_s = trio.current_time()
-        await trio.sleep(2 * self._options.heartbeat_s)
+        await trio.sleep(2 * self._options.heartbeat_s * self._ease())
         link = self._links.get(peer)
         if link is None:
             return
@@ -393,7 +397,8 @@ class Libp2pTransport:
             await old.done.wait()
         if peer not in self._allowed:
             return
-        link = Link(peer, stream, self._options, self._inbox, self._meter(peer), self._counters)
+        more = self._meter(peer), self._counters, self._ease
+        link = Link(peer, stream, self._options, self._inbox, *more)
         self._links[peer] = link
         reason = "this node is closing"
         announced = False
@@ -420,7 +425,9 @@ class Libp2pTransport:
             if announced:
                 self._announce_loss(PeerLost(peer, reason))
             try:  # what is left of its connections would keep the peer from being dialled
-                if "newer stream" not in reason:
+                if not link.up.is_set() and not stream.muxed_conn.is_initiator:
+                    self._start("close_raised", self._part_from, peer)
+                elif "newer stream" not in reason:
                     await self._disconnect(peer)
             finally:
                 link.done.set()
@@ -465,11 +472,6 @@ class Libp2pTransport:
                 nursery.cancel_scope.cancel()
 
 
-def _nothing_further(transport: Libp2pTransport) -> None:
-    """Register no more than what every transport has."""
-    del transport
-
-
 @asynccontextmanager
 async def open_transport(
     options: TransportOptions,
@@ -480,7 +482,7 @@ async def open_transport(
     serve_join: ServeJoin,
     rng: random.Random,
     serve_piece: ServePiece = serve_no_piece,
-    further: Callable[[Libp2pTransport], None] = _nothing_further,
+    further: Callable[[Libp2pTransport], None] = lambda _: None,
 ) -> AsyncIterator[Libp2pTransport]:
     """Open a transport for the length of a block; its port is free afterwards.
 
