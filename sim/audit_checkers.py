@@ -14,6 +14,9 @@ from sim.machine import Effect, Host
 from sim.node_checkers import EntryChecker, NodeChecker, written
 from sim.node_machine import Persisted
 from sim.vices import Resident, honest_answer
+from sim.world import World
+
+NEXT_BLOCK_MS, STEP_MS = 1_000, 50
 
 
 class PayVests(NodeChecker):
@@ -100,6 +103,13 @@ class FairAudits(EntryChecker):
             if is_right or about.revocation is None or spared:
                 return "an answer was refuted that is right, or its worker kept its name"
         return None
+
+
+def let_next_block_audit(world: World, hosts: Sequence[Resident]) -> None:
+    """Go on for a moment where the very last block made answers suspect."""
+    end = world.now + NEXT_BLOCK_MS
+    while world.now < end and any(host.ledger.audits.suspects(1) for host in hosts):
+        world.run(world.now + STEP_MS)
 
 
 def check_audits(hosts: Sequence[Resident]) -> None:
