@@ -30,6 +30,7 @@ from ambientd.consensus.messages import (
 )
 from ambientd.consensus.snapshots import (
     ASKED_AT_ONCE_MAX,
+    OFFERED_AGAIN_MS,
     SnapshotFetcher,
     SnapshotServer,
     snapshot_fault,
@@ -259,8 +260,27 @@ def test_who_asks_for_deleted_blocks_is_offered_the_snapshot() -> None:
     server = SnapshotServer(BENCH.options, Compacted())
     assert server.offer(BENCH.key(1), 0, 0, 0) == [Send(BENCH.key(1), TAKEN.offer)]
     assert server.offer(BENCH.key(2), 0, 2, 0) is None
-    here = Compacted(blocks={1: TAKEN.snapshot.block})
-    assert SnapshotServer(BENCH.options, here).offer(BENCH.key(1), 0, 0, 0) is None
+
+
+def keeping() -> Compacted:
+    """Give a source that keeps a snapshot and the blocks up to it as well."""
+    return Compacted(blocks=dict.fromkeys((1, 2), TAKEN.snapshot.block))
+
+
+def test_who_begins_is_offered_the_snapshot_though_the_blocks_are_kept() -> None:
+    server = SnapshotServer(BENCH.options, keeping())
+    assert server.offer(BENCH.key(1), 0, 0, 0) == [Send(BENCH.key(1), TAKEN.offer)]
+
+
+def test_who_has_begun_is_given_the_blocks_while_they_are_kept() -> None:
+    assert SnapshotServer(BENCH.options, keeping()).offer(BENCH.key(1), 0, 1, 0) is None
+
+
+def test_who_begins_and_asks_again_soon_is_given_the_blocks() -> None:
+    server = SnapshotServer(BENCH.options, keeping())
+    times = (0, 1, OFFERED_AGAIN_MS - 1, OFFERED_AGAIN_MS)
+    found = [server.offer(BENCH.key(1), 0, 0, now) for now in times]
+    assert [each is None for each in found] == [False, True, True, False]
 
 
 def test_an_offer_without_a_way_to_its_epoch_is_not_made() -> None:
@@ -292,11 +312,11 @@ def test_an_answer_is_bounded_in_bytes_but_never_empty_while_a_page_is_here() ->
     assert nothing == Send(BENCH.key(2), Pages(()))
 
 
-def late_log() -> Log:
+def late_log(*, is_whole: bool = False) -> Log:
     """Give an observer's log that knows nothing yet and has asked for blocks."""
     signer = keys(1, b"observer")[0]
     log = Log(
-        options(4, signer),
+        options(4, signer, is_whole=is_whole),
         signer,
         None,
         random.Random(1),
@@ -324,6 +344,20 @@ def test_a_false_offer_is_a_fault() -> None:
     lie = Offer((), replace(TAKEN.snapshot, pages=((0, bytes(32)),)))
     [found] = of(hand(log, 1, lie, 10_001), PeerFault)
     assert found.reason == "the pages are not those of the state"
+
+
+def test_who_wants_every_block_takes_a_snapshot_only_from_who_has_offered_it_twice() -> None:
+    log, asked_before = late_log(is_whole=True), set[bytes]()
+    for now in range(10_000, 20_000, 50):
+        for fetch in of(log.handle(Tick(), now=now), Send):
+            assert isinstance(fetch.message, Fetch)
+            offer = MessageReceived(fetch.to, TAKEN.offer)
+            is_fetching = bool(asked(log.handle(offer, now=now + 1)))
+            assert is_fetching == (fetch.to in asked_before)
+            if is_fetching:
+                return
+            asked_before.add(fetch.to)
+    raise AssertionError("nobody was asked twice")
 
 
 @pytest.mark.parametrize("is_true", [False, True])

@@ -1,6 +1,7 @@
 """Whole nodes that delete their log, and others that come late: protocols/05 section 12."""
 
 from dataclasses import replace
+from typing import Any
 
 from ambientd.codec.state_pages import root_of_pages
 from ambientd.consensus.options import TrustedEpoch
@@ -8,10 +9,11 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.genesis import Rules
 from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState
-from ambientd.node.compaction import LogOptions
+from ambientd.node.compaction import OLDER_APART, LogOptions
 from ambientd.ports.store import StoreTable
 from ambientd.runtime.persistence import StoredBlocks, recover, snapshots_of
 from sim.node_store import CommittedRows
+from sim.vices import Vice
 from tests.node.cluster import Cluster
 
 OFTEN = LogOptions(snapshot_blocks=16, kept_blocks=4)
@@ -100,6 +102,52 @@ def test_a_new_node_joins_a_mesh_whose_log_is_deleted_and_works() -> None:
         if has_answered():
             return
     raise AssertionError("the new node was never given work")
+
+
+KEEPS_ALL = LogOptions(snapshot_blocks=16, kept_blocks=10_000)
+
+
+def long_lived(blocks: int = 40, **changes: Any) -> Cluster:
+    """Give a cluster that keeps all of its blocks, and snapshots besides."""
+    cluster = Cluster(guests=1, log=KEEPS_ALL, **changes)
+    while cluster.ledger().applied_index < blocks:
+        work(cluster, 1)
+    assert all(first_kept(cluster, number) == 1 for number in range(4))
+    return cluster
+
+
+def test_a_new_node_begins_with_the_newest_snapshot_though_all_blocks_are_kept() -> None:
+    cluster = long_lived()
+    newest = snapshots_of(cluster.hosts[0].store)[-1].index
+    cluster.join(0)
+    assert first_kept(cluster, 4) == newest >= 32
+    work(cluster, 1)
+    assert cluster.ledger(4).root == cluster.ledger(0).root
+
+
+def test_a_new_node_comes_in_though_a_member_makes_snapshots_up() -> None:
+    cluster = long_lived(vices={2: Vice.MISLEAD}, checked=False)
+    cluster.join(0)
+    work(cluster, 1)
+    assert cluster.ledger(4).root == cluster.ledger(0).root
+
+
+def test_a_new_node_that_wants_every_block_is_given_all_of_them() -> None:
+    cluster = long_lived()
+    guest = cluster.hosts[4]
+    guest.options = replace(guest.options, log=LogOptions(is_whole=True))
+    cluster.join(0)
+    assert first_kept(cluster, 4) == 1
+
+
+def test_of_older_snapshots_some_stay_and_the_newest_two() -> None:
+    cluster = long_lived(blocks=16 * 2 * OLDER_APART)
+    steps = [each.index // 16 for each in snapshots_of(cluster.hosts[0].store)]
+    newest = steps[-1]
+    assert steps[-2:] == [newest - 1, newest]
+    older = steps[:-2]
+    assert older[0] == 1
+    assert len({step // OLDER_APART for step in older}) == len(older)
 
 
 def test_a_node_goes_on_from_an_installed_state_after_a_restart() -> None:

@@ -17,10 +17,10 @@ class LogOptions(Options, frozen=True):
             le=1_000_000,
             description=(
                 "Blocks from one snapshot to the next; with the same number everywhere, a node "
-                "that was away fetches from all others at once."
+                "that is new or was away fetches from all others at once."
             ),
         ),
-    ] = 1024
+    ] = 128
     kept_blocks: Annotated[
         int,
         Meta(

@@ -28,7 +28,7 @@ class EpochSource(BlockSource, Protocol):
         ...
 
     def snapshot(self) -> Snapshot | None:
-        """Give the newest snapshot that is kept whole; None when no block was ever deleted."""
+        """Give the newest snapshot that is kept whole; None while there is none."""
         ...
 
     def page(self, digest: bytes) -> bytes | None:
@@ -42,8 +42,8 @@ FETCHERS_MAX = 256
 class FetchLimit:
     """Serves one fetch a peer every T0/4: the answer is 100,000 times as large as the question."""
 
-    def __init__(self, options: ConsensusOptions) -> None:
-        self._pause_ms = options.t0_ms // 4
+    def __init__(self, options: ConsensusOptions, pause_ms: int | None = None) -> None:
+        self._pause_ms = options.t0_ms // 4 if pause_ms is None else pause_ms
         self._members = frozenset(options.members)
         self._served: dict[bytes, int] = {}
 
@@ -123,7 +123,11 @@ class CatchUp:
         """Note an offer in place of blocks: its pages come first, so ask again much later."""
         if sender == self._asked_last:
             self.answered(sender, now, advanced=False)
-            self._ask_at = now + 4 * self._options.t0_ms
+            self.await_pages(now)
+
+    def await_pages(self, now: int) -> None:
+        """Note that the fetching of a snapshot has begun or gone on, whoever did it."""
+        self._ask_at = now + 4 * self._options.t0_ms
 
     def target(self, now: int) -> bytes | None:
         """Give whom to ask now, or None when there is no need or an answer is awaited."""

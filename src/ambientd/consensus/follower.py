@@ -164,6 +164,11 @@ class Follower:
         else:
             self._catch_up.answered(sender, now, advanced=False)
 
+    def await_pages(self, now: int) -> None:
+        """Let a snapshot that is on its way come first: no liar can make that last for ever."""
+        self._is_disturbed = True
+        self._catch_up.await_pages(now)
+
     @property
     def pending_records(self) -> int:
         """Give how many records wait here to be in the log."""

@@ -97,6 +97,8 @@ class Log:
         self._server = SnapshotServer(first, blocks)
         self._fetcher = SnapshotFetcher(first, stops.read)
         self._fetched: SnapshotFetched | None = None
+        self._declined: set[bytes] = set()
+        """Members that offered a snapshot to this node, which begins and wants every block."""
         self._beyond: ConsensusOptions | None = None
         """A later epoch that is proven, of a state version that this program does not know."""
 
@@ -291,7 +293,9 @@ class Log:
             case WantPages():
                 return self._server.pages(sender, message, now)
             case Pages():
+                before = self._fetcher.progress
                 fault = self._fetcher.take_pages(sender, message, now)
+                self._see_progress(before, now)
                 return [] if fault is None else [PeerFault(sender, fault)]
             case InEpoch():
                 return self._on_epoch_message(sender, message.epoch, message.message, now)
@@ -407,11 +411,27 @@ class Log:
         if not self.current.awaits_blocks:
             return []
         head = self.current.head_index
+        if self._first.is_whole and not head and not self._has_offered(sender):
+            self.current.offered_instead(sender, is_fetching=False, now=now)
+            return []
+        before = self._fetcher.progress
         fault = self._fetcher.take_offer(sender, offer, self.current.options, head)
         self._beyond = self._fetcher.unknown
         is_fetching = fault is None and self._fetcher.is_fetching
         self.current.offered_instead(sender, is_fetching=is_fetching, now=now)
+        self._see_progress(before, now)
         return [] if fault is None else [PeerFault(sender, fault)]
+
+    def _see_progress(self, before: tuple[int, int], now: int) -> None:
+        if self._fetcher.progress > before:
+            self.current.await_pages(now)
+
+    def _has_offered(self, sender: bytes) -> bool:
+        """Note a member's offer; who is asked again gives the blocks instead, if it has them."""
+        if sender in self._declined or self.current.committee.number(sender) is None:
+            return sender in self._declined
+        self._declined.add(sender)
+        return False
 
     def _fetch_pages(self, now: int) -> list[Effect]:
         effects: list[Effect] = []

@@ -77,6 +77,7 @@ class ConsensusOptions:
     trusted: TrustedEpoch | None = None
     state_version: int = FIRST_STATE_VERSION
     known_version: int = FIRST_STATE_VERSION  # the newest whose blocks this node can apply
+    is_whole: bool = False  # True when this node wants every block, from the first on
 
     @property
     def is_known(self) -> bool:

@@ -30,6 +30,8 @@ from ambientd.consensus.options import BLOCK_BYTES_HARD_MAX, ConsensusOptions
 from ambientd.errors import RemoteProtocolError
 
 ASKED_AT_ONCE_MAX = 4
+OFFERED_AGAIN_MS = 60_000
+"""Whoever begins, and asks from the first block on again before that, wants the blocks."""
 
 
 def snapshot_fault(
@@ -70,17 +72,24 @@ class SnapshotServer:
         self._source = source
         self._bytes_max = options.fetch_bytes_max
         self._offer_limit = FetchLimit(options)
+        self._beginners = FetchLimit(options, OFFERED_AGAIN_MS)
         self._page_limit = FetchLimit(options)
 
     def offer(self, sender: bytes, epoch: int, after: int, now: int) -> list[Effect] | None:
-        """Offer the snapshot to who asks for blocks that are deleted; None when they are not."""
-        if self._source.committed(after + 1, 1):
+        """Offer the snapshot in place of blocks that are deleted, and to who begins; else None.
+
+        To apply the blocks from the first on takes longer the older the log is; the state does not.
+        """
+        has_blocks = bool(self._source.committed(after + 1, 1))
+        if has_blocks and (after or not self._beginners.allows(sender, now)):
             return None
         snapshot = self._source.snapshot()
         if snapshot is None or snapshot.index <= after:
             return None
         count = snapshot.epoch - epoch
-        if not 0 <= count <= OFFERED_ENDS_MAX or not self._offer_limit.allows(sender, now):
+        if not 0 <= count <= OFFERED_ENDS_MAX:
+            return None if has_blocks else []
+        if not self._offer_limit.allows(sender, now):
             return []
         ends = tuple(self._source.ends(epoch, count)) if count else ()
         return [Send(sender, Offer(ends, snapshot))] if len(ends) == count else []
@@ -155,6 +164,12 @@ class SnapshotFetcher:
     def is_fetching(self) -> bool:
         """Tell whether pages are on their way."""
         return self._download is not None
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Give of which block the snapshot is, and how many of its pages are here."""
+        download = self._download
+        return (0, 0) if download is None else (download.snapshot.index, len(download.pages))
 
     @property
     def deadline(self) -> int | None:

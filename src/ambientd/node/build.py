@@ -120,7 +120,13 @@ def build_node(
     )
     newest = ledger.versions.newest
     log = Log(
-        replace(first, t0_ms=genesis.rules.t0_ms, trusted=options.trusted, known_version=newest),
+        replace(
+            first,
+            t0_ms=genesis.rules.t0_ms,
+            trusted=options.trusted,
+            known_version=newest,
+            is_whole=options.log.is_whole,
+        ),
         signer,
         restored,
         rng,

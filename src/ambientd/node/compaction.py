@@ -17,6 +17,8 @@ from ambientd.ledger.state_tree import FIRST_FORM, Page, StateTree
 PAGES_A_BLOCK = 64
 BLOCKS_DELETED_A_BLOCK = 1024
 PAGES_OF_A_SMALL_STATE = 128
+OLDER_APART = 8
+"""Of the older snapshots one in so many steps stays; the newest two always do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class LogOptions:
     part of the work.
     """
 
-    snapshot_blocks: int = 1024
+    snapshot_blocks: int = 128
     kept_blocks: int = 8192
     is_whole: bool = False  # then every block is kept
 
@@ -157,12 +159,19 @@ class Compactor:
         """Keep a whole snapshot; drop those that no kept block stands on, and their pages."""
         self._snapshots.append(snapshot)
         old: list[int] = []
+        if len(self._snapshots) > 3 and self._is_passed(*self._snapshots[-4:-2]):
+            old.append(self._snapshots.pop(-3).index)
         while len(self._snapshots) > 1 and self._snapshots[1].index <= self._edge:
             old.append(self._snapshots.pop(0).index)
         listed = {digest for each in self._snapshots for _, digest in each.pages}
         dropped = tuple(sorted(self._on_disk - listed))
         self._on_disk = listed
         return PersistSnapshot(snapshot, pages, dropped, tuple(old), deleted, ends)
+
+    def _is_passed(self, older: Snapshot, snapshot: Snapshot) -> bool:
+        """Tell whether an older one is near enough: whoever begins takes the newest."""
+        apart = self._options.snapshot_blocks * OLDER_APART
+        return older.index // apart == snapshot.index // apart
 
     @property
     def _edge(self) -> int:

@@ -316,7 +316,7 @@ class StoredBlocks:
         return [decode(value, Append) for _, value in rows]
 
     def snapshot(self) -> Snapshot | None:
-        """Give the newest snapshot that is kept whole; None when no block was ever deleted."""
+        """Give the newest snapshot that is kept whole; None while there is none."""
         return self._writer.read_now(_newest_snapshot)
 
     def page(self, digest: bytes) -> bytes | None:
