@@ -8,8 +8,9 @@ from ambientd.model.effect import Abandon, Propose
 from ambientd.model.execution import AbortCause
 from ambientd.model.offer import NOTHING_SAID, Closed, SlotName, Wish
 from ambientd.model.record import Offer
-from ambientd.roles.offerer import AGAIN_MS, Offerer
+from ambientd.roles.offerer import AGAIN_MS, AGAIN_MS_MAX, Offerer
 from ambientd.roles.worker import Worker
+from ambientd.rules.pace import PROMPT_NODES_MAX, beat_ms, next_beat_ms
 from tests.ledger.cluster import START_MS, TestCluster
 from tests.roles.stage import kinds, number_of, place
 
@@ -47,6 +48,42 @@ def test_a_wish_is_said_at_once_and_again_until_the_ledger_has_it() -> None:
     assert again.said_ms > body.said_ms
     cluster.block((1, again))
     assert offerer.next_deadline(cluster.state, ()) is None
+
+
+def among_many() -> TestCluster:
+    cluster = TestCluster()
+    for number in range(4, PROMPT_NODES_MAX + 1):
+        cluster.block(cluster.join(number, invite=900 + number))
+    return cluster
+
+
+def test_among_many_a_first_word_waits_for_the_beat_and_is_repeated_ever_less_often() -> None:
+    cluster = among_many()
+    nodes = len(cluster.state.nodes())
+    offerer = Offerer(cluster.node(1))
+    offerer.on_wish(PAUSED)
+    now = NOW - NOW % beat_ms(nodes) + 1
+    assert said(offerer, cluster, now=now) == []
+    beat = offerer.next_deadline(cluster.state, ())
+    assert beat == next_beat_ms(now, nodes) > now
+    pauses = []
+    for _ in range(6):
+        assert said(offerer, cluster, now=beat)
+        again = offerer.next_deadline(cluster.state, ())
+        assert again is not None
+        pauses.append(again - beat)
+        beat = again
+    assert pauses == [AGAIN_MS, *(AGAIN_MS * 2**n for n in range(1, 5)), AGAIN_MS_MAX]
+
+
+def test_among_many_a_later_word_is_said_at_once_and_repeated_as_among_few() -> None:
+    cluster = among_many()
+    offerer = Offerer(cluster.node(1))
+    cluster.block((1, Offer(closed=Closed.OPEN, refuses=(), hands_back=(), said_ms=NOW - 1)))
+    offerer.on_wish(PAUSED)
+    for now in (NOW, NOW + AGAIN_MS, NOW + 2 * AGAIN_MS):
+        assert said(offerer, cluster, now=now)
+        assert offerer.next_deadline(cluster.state, ()) == now + AGAIN_MS
 
 
 def test_a_clock_that_was_set_back_does_not_silence_the_owner() -> None:

@@ -4,7 +4,8 @@ from msgspec.structs import replace
 
 from ambientd.model.effect import Propose
 from ambientd.model.record import NodeReport, Registry
-from ambientd.roles.reporter import MEASURES_MS, NEWS_MS, REPORT_MS, Reporter
+from ambientd.roles.reporter import MEASURES_BEATS, MEASURES_MS, NEWS_MS, REPORT_MS, Reporter
+from ambientd.rules.pace import PROMPT_NODES_MAX, beat_ms, next_beat_ms
 from tests.ledger.cluster import START_MS, TestCluster, result
 
 NOW = START_MS + 1_000
@@ -27,7 +28,7 @@ def test_conditions_are_reported_when_they_are_due_and_news() -> None:
     cluster.block((0, proposed.body))
     assert role.on_reports((here, away), cluster.state, NOW) == []
     assert not role.is_due(cluster.state, NOW + REPORT_MS - 1)
-    role.hasten()
+    role.hasten(cluster.state, NOW)
     assert role.is_due(cluster.state, NOW + 1)
 
 
@@ -45,7 +46,7 @@ def test_a_word_waits_until_the_one_before_is_in_the_log() -> None:
     role = reporter(cluster)
     away = NodeReport(node=cluster.node(1), accepting=False)
     [first] = role.on_reports((away,), cluster.state, NOW)
-    role.hasten()
+    role.hasten(cluster.state, NOW)
     assert not role.is_due(cluster.state, NOW + REPORT_MS - 1)
     assert role.is_due(cluster.state, NOW + REPORT_MS)
     assert isinstance(first, Propose)
@@ -60,10 +61,35 @@ def test_what_decides_who_works_is_told_within_a_second_of_being_heard() -> None
     [first] = role.on_reports((unknown,), cluster.state, NOW)
     assert isinstance(first, Propose)
     cluster.block((0, first.body))
-    role.heard(replace(unknown, latency_ms=5), cluster.state)
+    role.heard(replace(unknown, latency_ms=5), cluster.state, NOW)
     assert role.next_deadline(cluster.state) == NOW + REPORT_MS
-    role.heard(replace(unknown, engine=2), cluster.state)
+    role.heard(replace(unknown, engine=2), cluster.state, NOW)
     assert role.next_deadline(cluster.state) == NOW + NEWS_MS
+
+
+def test_among_many_all_members_speak_on_the_beat_and_tell_what_they_measured_seldom() -> None:
+    cluster = TestCluster()
+    for number in range(4, PROMPT_NODES_MAX + 1):
+        cluster.block(cluster.join(number, invite=900 + number))
+    apart_ms = beat_ms(len(cluster.state.nodes()))
+    role = reporter(cluster)
+    known = NodeReport(node=cluster.node(1), accepting=True)
+    now = NOW - NOW % MEASURES_MS + MEASURES_MS
+    [first] = role.on_reports((known,), cluster.state, now)
+    assert isinstance(first, Propose)
+    cluster.block((0, first.body))
+    cluster.admit()
+    role.heard(replace(known, engine=2), cluster.state, now + NEWS_MS + 1)
+    due_ms = role.next_deadline(cluster.state)
+    assert due_ms is not None
+    assert due_ms % apart_ms == 0
+    assert now + NEWS_MS < due_ms <= now + NEWS_MS + apart_ms
+    role.hasten(cluster.state, now + 1)
+    assert role.next_deadline(cluster.state) == next_beat_ms(now + 1, len(cluster.state.nodes()))
+    slower = replace(known, latency_ms=2)
+    early_ms, late_ms = now + (MEASURES_BEATS - 1) * apart_ms, now + MEASURES_BEATS * apart_ms
+    assert role.on_reports((slower,), cluster.state, early_ms) == []
+    assert role.on_reports((slower,), cluster.state, late_ms)
 
 
 def test_a_node_that_was_away_for_a_moment_is_said_to_be_back() -> None:
@@ -74,7 +100,7 @@ def test_a_node_that_was_away_for_a_moment_is_said_to_be_back() -> None:
     for report in (back, away):
         [proposed] = role.on_reports((report,), cluster.state, NOW)
         assert isinstance(proposed, Propose)
-        role.hasten()
+        role.hasten(cluster.state, NOW)
         assert not role.is_due(cluster.state, NOW)
         cluster.block((0, proposed.body))
         assert role.is_due(cluster.state, NOW)

@@ -220,7 +220,7 @@ class Node:
             self._connected.add(event.peer)
         else:
             self._connected.discard(event.peer)
-        self._cores.reporter.hasten()
+        self._cores.reporter.hasten(self._cores.ledger, self._now)
 
     def _on_started(self) -> None:
         self._let_in()
@@ -230,8 +230,7 @@ class Node:
     def _let_in(self) -> None:
         nodes, members = self._cores.ledger.allowed_nodes(), self._cores.ledger.members
         self._out.append(AllowNodes(nodes))
-        heard = heard_by(self._id, members, nodes)
-        self._telemetry(telemetry_messages.MembersChanged(heard))
+        self._telemetry(telemetry_messages.MembersChanged(heard_by(self._id, members, nodes)))
 
     def _resume(self) -> None:
         """Take up what the ledger says that this node owes."""
@@ -368,6 +367,8 @@ class Node:
         self._committed_at_ms = self._now
         keeps, told = self._applier.apply(committed)
         self._out += keeps
+        if any(isinstance(each.event, NodeJoined | EpochBegan) for each in told):
+            self._let_in()  # once, however many have come
         for each in told:
             self._out.append(each)
             self._on_ledger_event(each.event)
@@ -384,8 +385,6 @@ class Node:
 
     def _on_ledger_event(self, event: LedgerEvent) -> None:
         cores, now = self._cores, self._now
-        if isinstance(event, NodeJoined | EpochBegan):
-            self._let_in()
         cores.coordinator.on_ledger(event)
         cores.anchor_watch.on_ledger(event)
         self._roles(cores.worker.on_ledger(event, cores.ledger, now))
@@ -430,7 +429,8 @@ class Node:
                 case telemetry_messages.BatchAccepted(batch=batch):
                     self._out.append(ConditionChanged(effect))
                     if self._id in self._cores.ledger.members:
-                        self._cores.reporter.heard(self._report(batch.node), self._cores.ledger)
+                        ledger, now = self._cores.ledger, self._now
+                        self._cores.reporter.heard(self._report(batch.node), ledger, now)
                 case (
                     telemetry_messages.IdentitySeenElsewhere()
                     | telemetry_messages.SafeModeChanged()

@@ -1,6 +1,7 @@
 """Offerer: says in the log what work this node's owner lets it take, and hands slots back.
 
 The log is told what differs from what it has, at once, and again when that does not show there.
+Only what a newcomer to a large cluster says first waits for the beat (`rules.pace`).
 """
 
 from ambientd.ledger.offers import HANDED_BACK_A_RECORD
@@ -9,9 +10,13 @@ from ambientd.model.base import NodeId
 from ambientd.model.effect import Propose, RoleEffect
 from ambientd.model.offer import NOTHING_SAID, SlotName, Wish
 from ambientd.model.record import Offer
+from ambientd.rules.pace import next_beat_ms
 
-AGAIN_MS = 2_000
-"""Longer than an offer stands at least, by block time that may lag behind."""
+AGAIN_MS, AGAIN_MS_MAX = 2_000, 32_000
+"""Longer than an offer stands at least, by block time that may lag behind.
+
+Doubled each time until the ledger has a first one: a newcomer may be slow to see that.
+"""
 
 
 class Offerer:
@@ -21,6 +26,7 @@ class Offerer:
         self._id = self_id
         self._wish = NOTHING_SAID
         self._due_ms = 0
+        self._again_ms = AGAIN_MS
 
     @property
     def wish(self) -> Wish:
@@ -39,9 +45,15 @@ class Offerer:
         self, state: LedgerState, unwanted: tuple[SlotName, ...], now: int
     ) -> list[RoleEffect]:
         """Say what differs, and hand back what is not wanted."""
-        if now < self._due_ms or not self._differs(state, unwanted):
+        if not self._differs(state, unwanted):
             return []
-        self._due_ms = now + AGAIN_MS
+        is_first = not state.offer(self._id).said_ms
+        if is_first and not self._due_ms:
+            self._due_ms = next_beat_ms(now, len(state.nodes()))
+        if now < self._due_ms:
+            return []
+        self._due_ms = now + (self._again_ms if is_first else AGAIN_MS)
+        self._again_ms = min(2 * self._again_ms, AGAIN_MS_MAX)
         body = Offer(
             closed=self._wish.closed,
             refuses=self._refuses(state),

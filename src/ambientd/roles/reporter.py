@@ -7,6 +7,8 @@ was measured goes there once a minute, by all members together: the log rests in
 A member's word in the ledger is also what tells that its key was used. So who does not know that of
 its own key is silent until the log has decided it (protocols/05 section 4).
 
+In a large cluster words wait for its beat, and what is measured for several (`rules.pace`).
+
 One word is on its way at a time: until the ledger has it, all that is in it is news again. Of two
 the older may arrive last, having been sent before the coordinator was connected; it is rejected.
 """
@@ -19,10 +21,14 @@ from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
 from ambientd.model.effect import Propose, RoleEffect
 from ambientd.model.record import NodeReport, Registry
+from ambientd.rules.pace import beat_ms, next_beat_ms
 
 REPORT_MS = 5_000
 NEWS_MS = 1_000
 MEASURES_MS = 60_000
+MEASURES_BEATS = 8
+"""So many beats apart what is measured is told while tasks are under way."""
+
 MEASURES = ("health_percent", "load_percent", "latency_ms", "carbon_g_per_kwh")
 
 
@@ -45,14 +51,15 @@ class Reporter:
         is_under_way = said is not None and state.report(said.node, self._id) != said
         return max(self._due_ms, self._said_ms + REPORT_MS) if is_under_way else self._due_ms
 
-    def hasten(self) -> None:
+    def hasten(self, state: LedgerState, now: int) -> None:
         """Report soon: somebody came or went."""
-        self._due_ms = 0
+        self._due_ms = min(self._due_ms, next_beat_ms(now, len(state.nodes())))
 
-    def heard(self, report: NodeReport, state: LedgerState) -> None:
+    def heard(self, report: NodeReport, state: LedgerState, now: int) -> None:
         """Report within a second what decides who works; a node can make that no more often."""
         if self._is_news(report, state, with_measures=False):
-            self._due_ms = min(self._due_ms, self._said_ms + NEWS_MS)
+            soon_ms = max(now, self._said_ms + NEWS_MS)
+            self._due_ms = min(self._due_ms, next_beat_ms(soon_ms, len(state.nodes())))
 
     def is_due(self, state: LedgerState, now: int) -> bool:
         """Tell whether it is time to report."""
@@ -63,11 +70,13 @@ class Reporter:
         self, reports: tuple[NodeReport, ...], state: LedgerState, now: int
     ) -> list[RoleEffect]:
         """Propose what differs from this member's last word, for nodes that can still work."""
-        self._due_ms = now + REPORT_MS
-        is_next = now // MEASURES_MS != self._measured_ms // MEASURES_MS
-        if is_next:
+        nodes = len(state.nodes())
+        self._due_ms = next_beat_ms(now + REPORT_MS, nodes)
+        with_measures = now // MEASURES_MS != self._measured_ms // MEASURES_MS
+        if not 0 <= now - self._measured_ms < MEASURES_BEATS * beat_ms(nodes):
+            with_measures = with_measures or awaited_ms(state) is not None
+        if with_measures:
             self._measured_ms = now
-        with_measures = is_next or awaited_ms(state) is not None
         news = tuple(r for r in reports if self._is_news(r, state, with_measures=with_measures))
         if not news:
             return []

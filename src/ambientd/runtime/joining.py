@@ -15,6 +15,7 @@ from ambientd.ledger.upkeep import join
 from ambientd.model.record import Join, Record
 from ambientd.node.event import RecordOffered
 from ambientd.ports.transport import PeerAddress, Transport
+from ambientd.rules.pace import next_beat_ms
 from ambientd.runtime.pump import Pump
 
 log = structlog.get_logger("ambientd.joining")
@@ -56,8 +57,16 @@ class Joining:
         fault = self._fault(record, record.body)
         if fault is not None:
             return fault.encode()
+        if self._state.node(record.body.node) is not None:
+            return ACCEPTED  # it is in, and has not seen that yet
+        await self._beat()
         await self._pump.post(RecordOffered(record))
         return ACCEPTED
+
+    async def _beat(self) -> None:
+        """Let those that come to a large cluster at about the same time come in one block."""
+        now_ms = self._now()
+        await trio.sleep((next_beat_ms(now_ms, len(self._state.nodes())) - now_ms) / 1000)
 
     def _fault(self, record: Record, body: Join) -> str | None:
         """Tell why the ledger would reject the record if it came now; the log decides later."""

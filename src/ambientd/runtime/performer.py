@@ -59,6 +59,7 @@ from ambientd.runtime.handed_states import HandedStates
 from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.news import News
 from ambientd.runtime.pump import Pump
+from ambientd.runtime.telling import Telling
 from ambientd.telemetry.messages import BatchAccepted, SafeModeChanged
 
 log = structlog.get_logger("ambientd.performer")
@@ -119,6 +120,7 @@ class Performer:
         self._now = now
         self._anchors = anchors
         self._ledger = ledger
+        self._telling = Telling(transport.peers, ledger, self._send, now)
         self._is_open = is_open
         self._allowed: frozenset[NodeId] = frozenset()
         self._banned: set[NodeId] = set()
@@ -132,10 +134,11 @@ class Performer:
         """Carry out one effect."""
         match effect:
             case SendFrame(to=to, frame=frame):
+                self._telling.catch_up(to)
                 self._send(to, frame)
             case BroadcastFrame(frame=frame):
-                for peer in sorted(self._transport.peers()):
-                    self._send(NodeId(peer), frame)
+                if lag_ms := self._telling.broadcast(frame):
+                    self._nursery.start_soon(self._tell_rest, lag_ms)
             case Told(event=event):
                 if isinstance(event, TaskCommitted | TaskClosed):
                     self._let_go(event)
@@ -203,6 +206,10 @@ class Performer:
             case _:
                 msg = f"the pump handed over {type(effect).__name__}, which it must persist itself"
                 raise LocalProtocolError(msg)
+
+    async def _tell_rest(self, lag_ms: int) -> None:
+        await trio.sleep(lag_ms / 1000)
+        self._telling.tell_rest()
 
     def _send(self, to: NodeId, frame: bytes) -> None:
         if self._transport.send(to, frame):
