@@ -13,8 +13,8 @@ from sim.disk import DiskLost
 from sim.machine import Effect, Host
 from sim.node_checkers import EntryChecker, NodeChecker, written
 from sim.node_machine import Persisted
+from sim.stage import Stage
 from sim.vices import Resident, honest_answer
-from sim.world import World
 
 NEXT_BLOCK_MS, STEP_MS = 1_000, 50
 
@@ -105,7 +105,7 @@ class FairAudits(EntryChecker):
         return None
 
 
-def let_next_block_audit(world: World, hosts: Sequence[Resident]) -> None:
+def let_next_block_audit(world: Stage, hosts: Sequence[Resident]) -> None:
     """Go on for a moment where the very last block made answers suspect."""
     end = world.now + NEXT_BLOCK_MS
     while world.now < end and any(host.ledger.audits.suspects(1) for host in hosts):

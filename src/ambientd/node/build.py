@@ -125,7 +125,8 @@ def build_node(
             t0_ms=genesis.rules.t0_ms,
             trusted=options.trusted,
             known_version=newest,
-            is_whole=options.log.is_whole,
+            # A founder's blocks may show that its key was used (protocols/05 section 4).
+            is_whole=options.log.is_whole or options.is_first_start,
         ),
         signer,
         restored,
