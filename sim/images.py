@@ -22,13 +22,15 @@ from sim.vices import Resident
 
 NAME_EVERY_MS = 400
 FROM_MS = 3_000
-OTHERS = 4
+OTHERS = 2
+TRANSLATIONS = (TRANSLATION, TRANSLATION, Digest(sha256(b"another program's translation")))
+"""Two of three owners have the compiler of this program; another's finds another image."""
 
 
-def named_by(host: Resident, module: Digest) -> ImageClaimed:
+def named_by(host: Resident, module: Digest, translation: Digest) -> ImageClaimed:
     """Give what a node says of a module: the truth, or all liars the same lie."""
-    image = true_image(module) if host.is_honest else false_image(module)
-    return ImageClaimed(claim=sign_image_claim(host.signer, module, TRANSLATION, image))
+    image = true_image(module, translation) if host.is_honest else false_image(module)
+    return ImageClaimed(claim=sign_image_claim(host.signer, module, translation, image))
 
 
 class Namers:
@@ -58,7 +60,8 @@ class Namers:
             return
         host = self._dice.choice(up)
         module = self._dice.choice(self._modules)
-        self._world.act(host.key, lambda now: host.want(named_by(host, module), now))
+        translation = self._dice.choice(TRANSLATIONS)
+        self._world.act(host.key, lambda now: host.want(named_by(host, module, translation), now))
 
 
 class TrueImages(NodeChecker):
@@ -68,7 +71,7 @@ class TrueImages(NodeChecker):
 
     def __init__(self, honest: frozenset[bytes]) -> None:
         self._honest = honest
-        self.decided: set[bytes] = set()
+        self.decided: set[tuple[bytes, Digest]] = set()
         self.denied: set[bytes] = set()
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
@@ -76,13 +79,14 @@ class TrueImages(NodeChecker):
         for _, rows in written(effect) if node.is_honest else ():
             for table, name, entry, _ in rows:
                 if table is Table.IMAGE and isinstance(entry, ImageEntry) and entry.is_decided:
-                    self._saw_image(name[:DIGEST_BYTES], entry, now)
+                    module, translation = name[:DIGEST_BYTES], name[DIGEST_BYTES:]
+                    self._saw_image(module, Digest(translation), entry, now)
                 elif table is Table.IMAGE_AUTHOR and isinstance(entry, ImageAuthor):
                     self._saw_author(name, entry, now)
 
-    def _saw_image(self, module: bytes, entry: ImageEntry, now: int) -> None:
-        self.decided.add(module)
-        if entry.image != true_image(module):
+    def _saw_image(self, module: bytes, translation: Digest, entry: ImageEntry, now: int) -> None:
+        self.decided.add((module, translation))
+        if entry.image != true_image(module, translation):
             raise InvariantViolation("images are true", f"a false one is decided, at {now} ms")
 
     def _saw_author(self, name: bytes, entry: ImageAuthor, now: int) -> None:

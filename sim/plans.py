@@ -223,6 +223,16 @@ SCENARIOS = MappingProxyType(
             "whole nodes that name images of modules, and prove tasks with those that are decided",
             proves=True,
         ),
+        "node-image-seats": Scenario(
+            NODE,
+            _in(
+                NODE,
+                *(Fault.IMAGES, Fault.SEATS, Fault.VERSIONS, Fault.LIAR),
+                *(Fault.DELAY, Fault.CRASH, Fault.PARTITION),
+            ),
+            "whole nodes whose committee and programs change while they name and use images",
+            proves=True,
+        ),
         "node-marks": Scenario(
             NODE,
             _in(

@@ -12,6 +12,7 @@ from ambientd.model.proof import Finding, ProofTerms
 from ambientd.model.task import Result, TaskSpec
 from ambientd.node.event import ExecutionEnded, ProofChecked
 from ambientd.rules import proofs as rules
+from ambientd.rules.images import TRANSLATION
 from sim.faults import Fault
 from sim.vices import Vice, honest_answer
 
@@ -30,9 +31,10 @@ def proven(spec: TaskSpec) -> TaskSpec:
     return replace(spec, assurance=TERMS, replicas=1)
 
 
-def true_image(module: bytes) -> Digest:
-    """Give what every honest translation of a module gives."""
-    return Digest(tagged("sim/image/1", module))
+def true_image(module: bytes, translation: Digest = TRANSLATION) -> Digest:
+    """Give what every honest node finds that translates a module so."""
+    other = () if translation == TRANSLATION else (translation,)
+    return Digest(tagged("sim/image/1", module, *other))
 
 
 def false_image(module: bytes) -> Digest:

@@ -4,9 +4,11 @@ import pytest
 
 from ambientd.ledger.evidence import EVIDENCE_OF_WRONG_PROOF
 from ambientd.ledger.image_events import ImageDecided, ImageDenied, ImageNamed
+from ambientd.ledger.images import doubted_image, own_image
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import Assignment, Purpose
 from ambientd.model.task import Verdict
+from ambientd.rules.images import TRANSLATION
 from ambientd.rules.proofs import UNIVERSAL_IMAGE
 from sim.cluster import ClusterOptions, FastKit, build, run, watch
 from sim.faults import Fault
@@ -91,6 +93,26 @@ def test_who_proves_with_an_image_of_its_own_making_is_convicted_and_nothing_of_
     options = ClusterOptions(seed, faults=faults, time_ms=40_000, proves=True, vices=vices)
     _, convicted = proven_by(FastKit(seed), options)
     assert EVIDENCE_OF_WRONG_PROOF in convicted
+
+
+def test_images_are_doubted_where_committees_change_and_that_convicts_nobody() -> None:
+    faults = frozenset({Fault.IMAGES, Fault.SEATS})
+    options = ClusterOptions(3, members=7, faults=faults, time_ms=40_000, proves=True)
+    world, cast, _, _ = build(options)
+    images = TrueImages(frozenset(host.key for host in cast.honest))
+    watch(world, cast)
+    world.observers.append(images)
+    doubted, vouched = set[bytes](), set[bytes]()
+    for until_ms in range(1_000, 16_000, 1_000):
+        world.run(until_ms)
+        ledger = cast.honest[0].ledger
+        of_this = {module for module, translation in images.decided if translation == TRANSLATION}
+        doubted |= {module for module in of_this if doubted_image(ledger, Digest(module))}
+        vouched |= {module for module in of_this if own_image(ledger, Digest(module))}
+    assert doubted
+    assert vouched
+    assert len({translation for _, translation in images.decided}) == 2
+    assert not any(ledger.conviction(NodeId(host.key)) for host in cast.honest)
 
 
 @pytest.mark.slow
