@@ -40,7 +40,6 @@ from sim.plans import (
     COMMITTEES,
     FAST,
     NODES_MAX,
-    SCENARIOS,
     SEED_MAX,
     TIME_MS,
     TIME_MS_MIN,
@@ -55,6 +54,7 @@ from sim.plans import (
     refusal,
 )
 from sim.progress import WorldClock, bar, tracked
+from sim.repertoire import SCENARIOS
 from sim.report import render
 from sim.shrink import Shrinker
 from sim.soak import SOAKED, fresh_base, long_plans, plans, run_fleet, soak, sweep

@@ -26,7 +26,8 @@ from sim.happenings import (
 )
 from sim.machine import Delivery, Effect, Host
 from sim.node_checkers import ledger_changes
-from sim.plans import SCENARIOS, Plan, drawn_happenings, nodes_of, play
+from sim.plans import Plan, drawn_happenings, nodes_of, play
+from sim.repertoire import SCENARIOS
 from sim.strikes import Strikes
 from sim.updates import Updates
 from sim.world import SUPERVISED_MS

@@ -9,7 +9,8 @@ from sim import anchors
 from sim.__main__ import main
 from sim.museum import EXHIBITS, Exhibit
 from sim.mutants import MUTANTS
-from sim.plans import COMMITTEES, SCENARIOS, SEED_MAX, TIME_MS_MIN, Plan, refusal
+from sim.plans import COMMITTEES, SEED_MAX, TIME_MS_MIN, Plan, refusal
+from sim.repertoire import SCENARIOS
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -11,7 +11,8 @@ from sim.disk import DiskFault, LogDisk
 from sim.faults import EPOCHS, Fault, labels
 from sim.happenings import Fills, Rots, Tears
 from sim.lies import Lie
-from sim.plans import SCENARIOS, Finding, Plan, judge, meetings, refusal
+from sim.plans import Finding, Plan, judge, meetings, refusal
+from sim.repertoire import SCENARIOS
 from sim.scenarios import Outcome, ScenarioOptions
 
 TIME_MS = 35_000

@@ -8,7 +8,8 @@ from sim.__main__ import main
 from sim.faults import ALL_FAULTS, LOG, Fault, catalogue, labels, named
 from sim.happenings import Deafens, Forgets, Parts, Pauses, WeatherTurns
 from sim.lies import Lie
-from sim.plans import SCENARIOS, Plan, drawn_happenings
+from sim.plans import Plan, drawn_happenings
+from sim.repertoire import SCENARIOS
 from sim.scenarios import ScenarioOptions, build
 from sim.vices import Vice
 

@@ -12,7 +12,7 @@ from sim.cluster import ClusterOptions, build, run
 from sim.faults import Fault
 from sim.native_audits import FairNames
 from sim.native_training import OFF, engine_of, is_near, native_update
-from sim.plans import SCENARIOS
+from sim.repertoire import SCENARIOS
 from sim.students import TOLERANCE_MICRO, audited_body
 from sim.vices import Vice
 from tests.sim.test_students import BEFORE, HOST, STUDY, study

@@ -17,7 +17,8 @@ from sim.happenings import Crashes
 from sim.machine import Delivery, Effect, Host
 from sim.next_version import NEXT_VERSIONS, OLDER_VERSIONS
 from sim.node_machine import NodeHost, Persisted
-from sim.plans import SCENARIOS, Plan, drawn_happenings
+from sim.plans import Plan, drawn_happenings
+from sim.repertoire import SCENARIOS
 from sim.stage import Stage
 from sim.updates import Updates, update
 
