@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ambientd.api.offline import check_receipt
@@ -41,6 +43,21 @@ def holds(daemon: Daemon, state: object) -> bool:
     return (daemon.data_dir / "handed-states" / name[:2] / name[2:]).is_file()
 
 
+@contextmanager
+def still(daemon: Daemon) -> Iterator[None]:
+    """Hold a daemon's workers where they are: none ends its task meanwhile."""
+    assert daemon.process is not None
+    workers = psutil.Process(daemon.process.pid).children(recursive=True)
+    for each in workers:
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in workers:
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
+
+
 def check_end(mesh: Cluster, submitter: Daemon, task: str, maker: str) -> tuple[Mark, ...]:
     """Hold the receipt to saying from whose state another has gone on."""
     done = submitter.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=120_000))
@@ -72,8 +89,9 @@ def test_another_device_goes_on_where_a_lost_one_has_marked_its_state(trio: Clus
         maker = str(event.fields["node"])
         others = [daemon for node, daemon in nodes.items() if node != maker]
         state = event.fields["state"]
-        trio.until(lambda: all(holds(each, state) for each in others), "others have the state")
-    nodes[maker].kill()
+        with still(nodes[maker]):
+            trio.until(lambda: all(holds(each, state) for each in others), "others have the state")
+            nodes[maker].kill()
     (mark,) = check_end(trio, others[0], task, maker)
     told = "".join((each.data_dir / "log").read_text() for each in others)
     went_on = re.findall(r"goes on from a marked state.*?gas\D+(\d+)", told)
