@@ -21,15 +21,20 @@ KEPT_IN = (
     ("deploy/chart/Chart.yaml", re.compile(r'^appVersion: "(.+)"$', re.MULTILINE)),
     ("deploy/chart/Chart.yaml", re.compile(r"^version: (.+)$", re.MULTILINE)),
 )
-# The wheels of native/, and the build of them that the daemon takes. A release gives them its
-# version; before the first one they have numbers of their own, as the crates have, which stay here.
-NATIVE_IN = (
+# The wheel of the engines, and the build of it that the daemon takes: always one version.
+ENGINES_IN = (
     ("native/engines/pyproject.toml", re.compile(r'^version = "(.+)"$', re.MULTILINE)),
-    ("native/proofs/pyproject.toml", re.compile(r'^version = "(.+)"$', re.MULTILINE)),
     ("src/ambientd/adapters/engines.py", re.compile(r'^NATIVE_VERSION = "(.+?)"', re.MULTILINE)),
 )
+# The wheels of native/. A release gives them its version; before the first one they have numbers
+# of their own, so that a changed build is told from an older one; the crates keep theirs.
+NATIVE_IN = (
+    ("native/proofs/pyproject.toml", re.compile(r'^version = "(.+)"$', re.MULTILINE)),
+    *ENGINES_IN,
+)
 SUMS = "SHA256SUMS"
-PACKAGES = ("ambientd-{}-*.whl", "ambientd-{}.tar.gz", "ambientd_engines-{}-*.whl")
+PACKAGES = ("ambientd-{}-*.whl", "ambientd-{}.tar.gz")
+ENGINES = "ambientd_engines-{}-*.whl"
 BILLS = ("ambientd.cdx.json", "dashboard.cdx.json")
 HEAD = "# Changelog\n"
 # Where a fragment of the first release stands: the first of these that its topic, or else its first
@@ -85,21 +90,22 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def version_of(root: Path, *native: Place) -> str:
-    """Give the version of a tree; raise ReleaseError if its files tell several."""
-    versions = {}
-    for name, form in (*KEPT_IN, *native):
+def version_of(root: Path, places: tuple[Place, ...] = KEPT_IN) -> str:
+    """Give the version that places of a tree tell; raise ReleaseError if they tell several."""
+    told: dict[str, list[str]] = {}
+    for name, form in places:
         match = form.search((root / name).read_text("utf-8"))
-        versions[f"{name}, {form.pattern}"] = match[1] if match else "none"
-    if len(set(versions.values())) != 1:
-        msg = f"the files disagree about the version: {versions}"
+        told.setdefault(match[1] if match else "none", []).append(name)
+    if len(told) != 1:
+        each = "; ".join(f"{version} in {', '.join(names)}" for version, names in told.items())
+        msg = f"the files disagree about the version: {each}. Write one version into all of them"
         raise ReleaseError(msg)
-    return next(iter(versions.values()))
+    return next(iter(told))
 
 
 def check_tag(root: Path, tag: str) -> None:
     """Raise ReleaseError for a tag that is not the one of the release that this tree tells of."""
-    version = version_of(root, *NATIVE_IN)
+    version = version_of(root)
     if tag != f"v{version}":
         msg = f"the tag is {tag!r}, and the version here {version}: it takes v{version}"
         raise ReleaseError(msg)
@@ -108,26 +114,41 @@ def check_tag(root: Path, tag: str) -> None:
     if not told.startswith(f"{HEAD}\n## {version} ("):
         msg = f"{changelog} does not begin with {version}: say make release VERSION={version}"
         raise ReleaseError(msg)
+    version_of(root, (*KEPT_IN, *NATIVE_IN))
 
 
 def sums(root: Path) -> list[str]:
-    """Put the requirements beside the packages, write down the hashes of all, and give them."""
-    dist, version = root / "dist", version_of(root, *NATIVE_IN)
+    """Put the requirements beside the packages, write down the hashes of all, and give them.
+
+    A tree with something new to tell is no release: it may go without the engines' wheels, whose
+    version is then their own.
+    """
+    is_release = not any(fragments(root).values())
+    version = version_of(root, (*KEPT_IN, *NATIVE_IN) if is_release else KEPT_IN)
+    engines = ENGINES.format(version_of(root, ENGINES_IN))
+    dist = root / "dist"
+    packages = [form.format(version) for form in PACKAGES]
     requirements = f"ambientd-{version}-requirements.txt"
+    known = (*packages, engines, *BILLS, requirements, SUMS)
+    files = sorted(path for path in dist.glob("*") if path.is_file())
+    needed = [*packages, engines] if is_release else packages
+    lacking = [form for form in needed if not any(path.match(form) for path in files)]
+    others = [path.name for path in files if not any(map(path.match, known))]
+    if lacking:
+        how = "make packages" if lacking[0] in packages else "make native-wheels, which needs Rust"
+        msg = f"{dist} lacks {', '.join(lacking)}: say {how}"
+        raise ReleaseError(msg)
+    if others:
+        msg = (
+            f"{dist} has {', '.join(others)} besides, which are not of this version: move them away"
+        )
+        raise ReleaseError(msg)
     shutil.copy(root / "requirements" / "runtime.txt", dist / requirements)
     (dist / SUMS).unlink(missing_ok=True)
-    files = sorted(path for path in dist.iterdir() if path.is_file())
-    forms = [form.format(version) for form in PACKAGES]
-    lacking = [form for form in forms if not any(path.match(form) for path in files)]
-    others = [
-        path.name
-        for path in files
-        if not any(map(path.match, (*forms, *BILLS))) and path.name != requirements
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}"
+        for path in sorted({*files, dist / requirements} - {dist / SUMS})
     ]
-    if lacking or others:
-        msg = f"{dist}: lacks {lacking}, has {others} besides; say make check-wheel native-wheels"
-        raise ReleaseError(msg)
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files]
     (dist / SUMS).write_text("\n".join([*lines, ""]), "ascii")
     return lines
 

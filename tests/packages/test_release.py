@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.release import (
+    ENGINES_IN,
     KEPT_IN,
     NATIVE_IN,
     ROOT,
@@ -37,6 +38,32 @@ def test_this_tree_tells_one_version_and_every_fragment_says_its_kind() -> None:
     assert numbers(version_of(ROOT))
     # A release has just been made where there is nothing new to tell.
     assert any(fragments(ROOT).values()) or (ROOT / "CHANGELOG.md").exists()
+
+
+def test_this_tree_has_sums_of_its_packages_with_and_without_the_engines(tmp_path: Path) -> None:
+    root, version = tree(tmp_path, a__added="All of it."), version_of(ROOT)
+    engines = version_of(ROOT, ENGINES_IN)
+    packages = fill(root, f"ambientd-{version}-py3-none-any.whl", f"ambientd-{version}.tar.gz")
+    assert len(sums(root)) == 4
+    (packages / f"ambientd_engines-{engines}-cp311-abi3-manylinux_2_34_x86_64.whl").touch()
+    assert len(sums(root)) == 5
+    (packages / "ambientd_engines-0.0.1-cp311-abi3-manylinux_2_34_x86_64.whl").touch()
+    with pytest.raises(
+        ReleaseError, match=r"engines-0\.0\.1.* not of this version: move them away"
+    ):
+        sums(root)
+
+
+def test_engines_that_the_daemon_would_not_take_have_no_sums_and_the_files_are_named(
+    tmp_path: Path,
+) -> None:
+    root = tree(tmp_path, a__added="All of it.")
+    place = root / ENGINES_IN[0][0]
+    place.write_text(ENGINES_IN[0][1].sub('version = "8.0.0"', place.read_text()))
+    with pytest.raises(
+        ReleaseError, match=r"8\.0\.0 in native/engines/pyproject\.toml; .* in src/"
+    ):
+        sums(root)
 
 
 def test_the_first_release_tells_what_there_is_by_area_a_sentence_each(tmp_path: Path) -> None:
@@ -85,7 +112,7 @@ def test_the_native_wheels_and_what_the_daemon_takes_of_them_move_with_a_release
 ) -> None:
     root = tree(tmp_path, a__added="All of it.")
     release(root, "9.0.0", "2030-01-02")
-    assert version_of(root, *NATIVE_IN) == "9.0.0"
+    assert version_of(root, (*KEPT_IN, *NATIVE_IN)) == "9.0.0"
     for name, form in NATIVE_IN:
         found = form.findall((root / name).read_text())
         assert found == ["9.0.0"], name
@@ -121,6 +148,11 @@ PACKAGES = (
 def dist(root: Path, *names: str) -> Path:
     """Release a tree, with packages that are said to be built of it."""
     release(root, "9.0.0", "2030-01-02")
+    return fill(root, *names)
+
+
+def fill(root: Path, *names: str) -> Path:
+    """Put packages into a tree that are said to be built of it."""
     (root / "requirements").mkdir()
     (root / "requirements" / "runtime.txt").write_text("a==1 --hash=sha256:00\n")
     (root / "dist").mkdir()
