@@ -1,6 +1,8 @@
 """What `backup verify` and `restore` end with tells a script whether a copy is good."""
 
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from ambientd.runtime.store_writer import StoreWriter
 from tests.cli.conftest import Ctl
 from tests.cli.test_live import Screen
 from tests.node.cluster import Cluster
+from tests.runtime.support import found_cluster
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +91,50 @@ def test_a_check_at_a_terminal_is_a_bar_of_rows(
     found = re.findall(r"(\d+) of (\d+) rows", screen.getvalue())
     assert found[-1][0] == found[-1][1]
     assert ": whole, block " in capsys.readouterr().out
+
+
+def lone(made: Path, folder: Path) -> Path:
+    """Make the folder of a founder of the cluster that has no store and never voted."""
+    found_cluster(folder / "c")
+    node = folder / "c" / "node1"
+    for place in (Places(node).genesis, Places(node).genesis_json):
+        shutil.copy(Places(made).data_dir / place.name, place)
+    return node
+
+
+@pytest.mark.parametrize("fault", ["another cluster", "a flipped bit", "a height it has not"])
+def test_a_copy_that_is_refused_leaves_the_key_its_vote(
+    ctl: Ctl, made: Path, tmp_path: Path, fault: str
+) -> None:
+    folder, copy = lone(made, tmp_path), tmp_path / "copy"
+    data = bytearray((made / "whole").read_bytes())
+    if fault == "a flipped bit":
+        data[-9] ^= 1
+    copy.write_bytes(data)
+    if fault == "another cluster":
+        found_cluster(tmp_path / "other")
+        folder = tmp_path / "other" / "node1"
+    before = {path.name for path in folder.iterdir()}
+    height = ("--height", "999999") if fault == "a height it has not" else ()
+    code, out, err = ctl("--data-dir", folder, "restore", copy, *height)
+    assert (code, out) in ((2, ""), (4, "")), err
+    assert {path.name for path in folder.iterdir()} - before == {"lock"}
+
+
+def test_a_restored_store_bears_its_name_only_when_the_key_is_marked(
+    made: Path, tmp_path: Path
+) -> None:
+    folder = lone(made, tmp_path)
+    killed = (
+        "import os, sys\n"
+        "from ambientd.cli.main import main\n"
+        "sys.addaudithook(lambda event, _: event == 'os.rename' and os._exit(9))\n"
+        "main(sys.argv[1:])\n"
+    )
+    words = ("--data-dir", str(folder), "restore", str(made / "whole"))
+    done = subprocess.run([sys.executable, "-c", killed, *words], timeout=60, check=False)
+    assert done.returncode == 9, "it was killed at the rename"
+    assert Places(folder).voted_mark.exists()
+    assert not (folder / "node.db").exists()
+    assert main([*words]) == 0
+    assert (folder / "node.db").exists()

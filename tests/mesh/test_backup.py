@@ -72,8 +72,9 @@ def test_a_node_comes_back_from_a_backup_and_follows(tmp_path: Path, engine: str
         with pytest.raises(StoreError, match="is damaged"):
             restore_node(folder, hurt)
         assert not (folder / name).exists()
-        assert (folder / "node.voted").exists()
+        assert not (folder / "node.voted").exists()
         words = ctl("--data-dir", str(folder), "backup", "restore", str(file), "--height", "3")
+        assert (folder / "node.voted").exists()
         assert "never votes again" in words
         victim.start()
         height = cluster.daemons[0].status().committed_height

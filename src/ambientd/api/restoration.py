@@ -31,9 +31,9 @@ def restore_node(
 ) -> Restored:
     """Fill a data directory that has config, key and genesis, but no store.
 
-    The key is marked as one that has voted before anything is restored: it follows the log from
-    now on. A file that is no backup leaves no mark. The store bears its name only when all of it
-    has been checked.
+    The store bears its name only when all of it has been checked. Just before that the key is
+    marked, durably, as one that has voted: it follows the log from now on. What is refused leaves
+    no mark.
     """
     places = Places(data_dir)
     config, genesis = load_config(data_dir), load_genesis(places.genesis)
@@ -51,9 +51,6 @@ def restore_node(
             draft.mkdir(mode=0o700)
             clear = _in_the_clear(str(file), identity, draft)
             read_manifest(next(read_rows(clear)), Path(file))
-            if not places.voted_mark.exists():
-                words = b"this key may have voted before its store was restored from a backup\n"
-                write_synced(places.voted_mark, words)
             name = STORE_NAMES[config.store.engine]
             store = open_store(draft, config.store.engine)
             try:
@@ -61,6 +58,10 @@ def restore_node(
             finally:
                 store.close()
             sync_directory(draft)
+            if not places.voted_mark.exists():
+                words = b"this key may have voted before its store was restored from a backup\n"
+                write_synced(places.voted_mark, words)
+            sync_directory(data_dir)  # the mark before the store: no cut leaves the store alone
             (draft / name).rename(data_dir / name)
             sync_directory(data_dir)
         except OSError as error:
