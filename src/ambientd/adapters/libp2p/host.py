@@ -197,8 +197,13 @@ def _capped_streams(
     return capped
 
 
-def build_host(options: TransportOptions, seed: bytes, counters: Counters) -> Host:
-    """Put a host together, not yet running."""
+def build_host(
+    options: TransportOptions,
+    seed: bytes,
+    counters: Counters,
+    is_member: Callable[[PeerId], bool] = lambda _: True,
+) -> Host:
+    """Put a host together, not yet running; who is no member has less room on a connection."""
     keys = key_pair(seed)
     config = ConnectionConfig(
         max_connections=options.connections_max,
@@ -222,6 +227,8 @@ def build_host(options: TransportOptions, seed: bytes, counters: Counters) -> Ho
         GuardedUpgrader(
             {NOISE: Noise(keys, noise_privkey=create_noise_key_pair().private_key)},
             write_stall_s=options.slow_limit_s,
+            counters=counters,
+            is_member=is_member,
         ),
         [tcp.TCP()],
         # Retrying and backing off is the dialler's, with its own jitter source.

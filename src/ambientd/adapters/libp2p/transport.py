@@ -72,7 +72,7 @@ class Libp2pTransport:
         self._allowed = allowed
         self._counters = Counters()
         self._gate = Gate(self._counters, self._is_allowed)
-        self._host = build_host(options, seed, self._counters)
+        self._host = build_host(options, seed, self._counters, self._is_allowed)
         node_id = node_id_of(self._host.get_id())
         assert node_id is not None  # made from a seed
         self._node_id = node_id

@@ -13,6 +13,7 @@ TROUBLE_WORDS: Mapping[str, str] = MappingProxyType(
         "blob_late": "a peer did not give a blob in time; others that have it are asked",
         "blob_refused": "a peer gave no blob, or another than was asked for; others are asked",
         "blob_serving_late": "a peer took a blob too slowly; it was left",
+        "buffers_overrun": "a peer sent more than is read of it; its connection was closed",
         "circuit_failed": "a relay brought a connection that came to nothing; another is tried",
         "close_raised": "closing a connection failed; the node goes on",
         "connection_raised": "handling a connection failed; the node goes on",
@@ -56,6 +57,7 @@ TROUBLE_WORDS: Mapping[str, str] = MappingProxyType(
         "streams_full": "a peer opened more streams than it may; refused",
         "subscribe_raised": "asking for gossip failed; the node hears less of others",
         "unsubscribe_raised": "asking for no more gossip failed; it is heard all the same",
+        "window_overrun": "a peer sent beyond its window; its connection was closed",
     }
 )
 """Each kind says what happened and what became of it; the log adds who, how often and the error."""
