@@ -55,11 +55,11 @@ def on_main(**changes: object) -> ClusterPlan:
     return msgspec.structs.replace(plan, **changes)
 
 
-def token_of(root: Path, expires_ms: int = 10_000) -> str:
+def token_of(root: Path, expires_ms: int = 10_000, host: str = "127.0.0.1") -> str:
     founded = create_cluster(root, 1, PLAN)
     places = Places(founded.nodes[0].data_dir)
     signer = Signer(load_key(places.key), founded.fingerprint)
-    address = f"{signer.public_key.hex()}@127.0.0.1:4400"
+    address = f"{signer.public_key.hex()}@{host}:4400"
     return make_token(load_genesis(places.genesis), signer, (address,), bytes(32), expires_ms)
 
 
@@ -295,11 +295,17 @@ def test_a_newcomer_is_called_as_its_host(
     assert NodeOptions(name=name).profile.name == name
 
 
-def test_a_newcomer_listens_for_its_whole_network_unless_told_otherwise(tmp_path: Path) -> None:
-    text = token_of(tmp_path / "c")
+@pytest.mark.parametrize(
+    ("named", "listens"),
+    [("192.0.2.7", "0.0.0.0"), ("attic.example", "0.0.0.0"), ("127.0.0.1", "127.0.0.1")],
+)
+def test_a_newcomer_listens_as_far_as_its_token_reaches_unless_told_otherwise(
+    tmp_path: Path, named: str, listens: str
+) -> None:
+    text = token_of(tmp_path / "c", host=named)
     node = join_cluster(tmp_path / "n", read_token(text), text, JoinPlan(now_ms=5))
     host, port = load_config(node.data_dir).listen_address()
-    assert host == "0.0.0.0"
+    assert host == listens
     assert port >= BASE_PORT
     chosen = JoinPlan(now_ms=5, listen="127.0.0.1:4999")
     node = join_cluster(tmp_path / "m", read_token(text), text, chosen)

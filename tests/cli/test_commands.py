@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -648,6 +649,13 @@ def test_a_cluster_is_founded_and_a_second_device_joins(
     code, out, _ = ctl("join", token, "--data-dir", tmp_path / "second", "--kind", "edge")
     assert code == 0
     assert f"start it: ambientd --data-dir {tmp_path}/second" in out
+    assert re.search(r"it will listen on 127\.0\.0\.1:\d+: only this machine can dial it", out)
+    elsewhere = (address.replace("127.0.0.1", "192.0.2.7"), address)
+    far = make_token(genesis, signer, elsewhere, bytes(32), 2**60)
+    out = ctl("join", far, "--data-dir", tmp_path / "far")[1]
+    assert re.search(r"listen on 0\.0\.0\.0:\d+: every network .* is told of it by mDNS", out)
+    out = ctl("join", far, "--data-dir", tmp_path / "one", "--listen", "192.0.2.8:4400")[1]
+    assert "it will listen on 192.0.2.8:4400: that network can dial it" in out
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(token.encode())))
     code, out, _ = ctl("join", "-", "--data-dir", tmp_path / "third", "--json")
     assert (code, decoded(out)["fingerprint"]) == (0, answer["fingerprint"])

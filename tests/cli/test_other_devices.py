@@ -27,7 +27,7 @@ def test_a_newcomer_comes_in_at_the_address_that_was_chosen(ctl: Ctl, tmp_path: 
         hosts = {address.partition("@")[2] for address in read_token(token).addresses}
         assert {host.partition(":")[0] for host in hosts} == {"127.0.0.2"}
         assert ctl("join", token.strip(), "--data-dir", newcomer.data_dir)[0] == 0
-        assert load_config(newcomer.data_dir).listen_address()[0] == "0.0.0.0"
+        assert load_config(newcomer.data_dir).listen_address()[0] == "127.0.0.1"
         newcomer.move()
         newcomer.start()
         cluster.until(

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ambientd.adapters.keys import create_key
 from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.genesis_files import write_genesis
-from ambientd.api.invitation import JoinToken
+from ambientd.api.invitation import JoinToken, stays_on_this_machine
 from ambientd.api.own_ports import LISTEN_HOST, WILDCARD_HOST, free_ports, port_beside
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
@@ -417,8 +417,9 @@ def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPl
         msg = "the token has expired; ask for a new one with `ambientctl cluster invite`"
         raise UsageError(msg)
     if not plan.listen:
+        is_local = stays_on_this_machine(token.addresses)
         with port_beside(data_dir, BASE_PORT) as port:
-            listen = join_address(WILDCARD_HOST, port)
+            listen = join_address(LISTEN_HOST if is_local else WILDCARD_HOST, port)
             return join_cluster(data_dir, token, token_text, replace(plan, listen=listen))
     listen = plan.listen
     name = plan.name or host_name(split_address(listen)[1])

@@ -182,5 +182,20 @@ def join(arguments: JoinArguments) -> ExitCode:
     print_line(
         f"node {node.name} {node.node.hex()} may join cluster {token.genesis.name} ({cluster})"
     )
+    print_line(f"it will listen on {node.listen}: {_reach_of(node.listen)}")
     print_line(f"start it: ambientd --data-dir {node.data_dir}")
     return ExitCode.DONE
+
+
+def _reach_of(listen: str) -> str:
+    """Say who can dial an address, who is told of it, and how to choose otherwise."""
+    from ambientd.config.options import is_loopback, is_wildcard, split_address
+
+    host, _ = split_address(listen)
+    if is_loopback(host):
+        return "only this machine can dial it; for other devices see [transport] in config.toml"
+    where = "every network that this device is in" if is_wildcard(host) else "that network"
+    return (
+        f"{where} can dial it and is told of it by mDNS; for less see [transport] listen and "
+        "[discovery] mdns in config.toml"
+    )

@@ -104,7 +104,8 @@ def _add_join(commands: object) -> None:
         "--listen",
         default="",
         metavar="HOST:PORT",
-        help="address for peers (default: 0.0.0.0 and the first free port from 4400 up)",
+        help="address for peers (default: the first free port from 4400 up, on 0.0.0.0, or on "
+        "127.0.0.1 if only this machine can use the token)",
     )
     join.add_argument(
         "--name", default="", metavar="NAME", help="a name for people (default: the host's)"
