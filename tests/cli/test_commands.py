@@ -908,6 +908,21 @@ def test_headers_come_from_a_server_one_names(ctl: Ctl, tmp_path: Path) -> None:
     assert not (tmp_path / "h").exists()
 
 
+def test_a_new_file_of_headers_needs_a_network_and_one_that_is_there_names_its_own(
+    ctl: Ctl, tmp_path: Path
+) -> None:
+    path, server = tmp_path / "h", ("--esplora", "http://127.0.0.1:1")
+    code, _, err = ctl("headers", "sync", path, *server)
+    assert (code, f"{path}: is new" in err, "--network main" in err) == (2, True, True)
+    assert not path.exists()
+    HeaderFile(path, REGTEST)
+    code, _, err = ctl("headers", "sync", path, *server)
+    assert (code, "does not answer" in err) == (3, True)
+    path.write_bytes(b"no headers")
+    code, _, err = ctl("headers", "sync", path, *server)
+    assert (code, "no file of Bitcoin headers; name a new file" in err) == (2, True)
+
+
 def test_a_witness_takes_heads_from_files_and_proves_a_split(ctl: Ctl, tmp_path: Path) -> None:
     folder, log, other = tmp_path / "w", Log(9), Log(9, fork=2)
     for name, update in (("first", log.update(5)), ("other", other.update(9, since=5))):
@@ -940,7 +955,8 @@ def test_a_file_that_has_no_headers_is_refused_in_one_line(ctl: Ctl, tmp_path: P
     code, _, err = ctl("headers", "check", str(path))
     assert code == 2
     said = f"ambientctl: {path}: this is no file of Bitcoin headers; "
-    assert err == f"{said}`ambientctl headers sync` fetches another\n"
+    words = "ambientctl headers sync FILE --network NETWORK --esplora URL"
+    assert err == f"{said}`{words}` fetches another\n"
 
 
 def test_a_timestamp_wants_the_name_that_its_client_reads(ctl: Ctl, tmp_path: Path) -> None:

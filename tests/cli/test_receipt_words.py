@@ -32,6 +32,7 @@ def test_headers_that_are_not_there_are_named_with_how_to_get_them(
     assert code == 2
     assert f"--headers {tmp_path / 'none'}: there is no such file" in err
     assert "`ambientctl headers export FILE`" in err
+    assert "`ambientctl headers sync FILE --network NETWORK --esplora URL`" in err
 
 
 @pytest.mark.parametrize("data", [b"", b"%PDF-1.7", b'{"valid": true}', b"\xff" * 99, b"\x94\x01"])

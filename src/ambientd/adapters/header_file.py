@@ -73,6 +73,17 @@ def encode_headers(chain: HeaderChain) -> bytes:
     return prefix + chain.headers(chain.base_height, chain.height + 1)
 
 
+def network_of(path: Path) -> Network:
+    """Give the network of a file of headers by its first bytes; the rest is not read.
+
+    Raises:
+        RemoteProtocolError: when it is no header file.
+        OSError: when it cannot be read.
+    """
+    with path.open("rb") as file:
+        return _begin(file.read(_PREFIX.size + HEADER_SIZE))[0].network
+
+
 def _begin(data: bytes) -> tuple[HeaderChain, bytes]:
     """Give the chain with the file's base, and the headers above it, unchecked."""
     if len(data) < _PREFIX.size + HEADER_SIZE or not data.startswith(MAGIC):

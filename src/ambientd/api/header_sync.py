@@ -1,12 +1,12 @@
 """Fetching Bitcoin headers without a daemon, and taking them out of a daemon's folder."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ambientd.config.places import Places
-from ambientd.errors import UsageError
+from ambientd.errors import RemoteProtocolError, UsageError
 
 if TYPE_CHECKING:
     from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HeaderSource:
-    """Where headers come from: a Bitcoin node with its login, or an Esplora server."""
+    """Where headers come from: a Bitcoin node with its login, or an Esplora server.
 
-    network: str
+    Without a network, it is that of the file which is brought to the tip.
+    """
+
+    network: str = ""
     rpc_url: str = ""
     rpc_login: str = ""
     esplora_url: str = ""
@@ -43,6 +46,8 @@ def sync_headers(
     from ambientd.adapters.system_clock import SystemClock
     from ambientd.rules.bitcoin import NETWORKS
 
+    if not source.network:
+        source = replace(source, network=_network_of(path))
     network = NETWORKS.get(source.network)
     if network is None:
         msg = f"unknown Bitcoin network {source.network!r}: choose one of {', '.join(NETWORKS)}"
@@ -60,6 +65,23 @@ def sync_headers(
         return file.chain
 
     return trio.run(follow)
+
+
+def _network_of(path: Path) -> str:
+    """Give the network that a file names; of a new one nobody knows it."""
+    from ambientd.adapters.header_file import network_of
+
+    try:
+        return network_of(path).name
+    except FileNotFoundError as error:
+        msg = f"{path}: is new: say which Bitcoin network it is of, such as --network main"
+        raise UsageError(msg) from error
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}; check the path"
+        raise UsageError(msg) from error
+    except RemoteProtocolError as error:
+        msg = f"{path}: {error}; name a new file with --network, and the headers are fetched"
+        raise UsageError(msg) from error
 
 
 def _open(source: HeaderSource) -> "BitcoinRpcChain | EsploraChain":

@@ -82,7 +82,10 @@ def read_headers(data: bytes, name: str) -> "HeaderChain":
     try:
         return decode_headers(data)
     except RemoteProtocolError as error:
-        msg = f"{name}: {error}; `ambientctl headers sync` fetches another"
+        msg = (
+            f"{name}: {error}; "
+            "`ambientctl headers sync FILE --network NETWORK --esplora URL` fetches another"
+        )
         raise UsageError(msg) from error
 
 

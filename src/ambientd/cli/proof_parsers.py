@@ -211,7 +211,10 @@ def add_headers(commands: object) -> None:
     )
     sync.add_argument("file", metavar="FILE", help="a file of headers, or a new one")
     sync.add_argument(
-        "--network", choices=("main", "testnet4", "signet", "regtest"), required=True, help="which"
+        "--network",
+        choices=("main", "testnet4", "signet", "regtest"),
+        default="",
+        help="whose headers (default: FILE's; a new file needs it)",
     )
     sync.add_argument("--rpc", metavar="URL", default="", help="a Bitcoin node, http://host:port")
     sync.add_argument(

@@ -181,7 +181,9 @@ def check_headers_there(path: str) -> None:
     if path != STANDARD_STREAM and not Path(path).exists():
         msg = (
             f"--headers {path}: there is no such file; `ambientctl headers export FILE` writes the "
-            "headers that a node keeps, `ambientctl headers sync FILE` fetches them without one"
+            "headers that a node keeps, "
+            "`ambientctl headers sync FILE --network NETWORK --esplora URL`"
+            " fetches them without one"
         )
         raise UsageError(msg)
 
