@@ -76,6 +76,7 @@ from ambientd.runtime.telemetry_journal import TelemetryJournal
 from ambientd.runtime.uploads import Uploads
 from ambientd.runtime.worker_options import WorkerPoolOptions
 from ambientd.runtime.workers import WorkerPool, open_worker_pool
+from ambientd.telemetry.batch import BATCH_BYTES_MAX
 from ambientd.telemetry.core import TelemetryOptions
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def _transport_options(identity: Identity) -> TransportOptions:
         listen=HostPort(host, port),
         bootstrap=bootstrap if identity.invitation is None else (),
         topics=frozenset({TELEMETRY_TOPIC}),
+        gossip_bytes_max=BATCH_BYTES_MAX,  # nothing else is gossiped
         connections_max=max(2, identity.config.limits.peers_max * 2),
         bandwidth_bytes_per_day=identity.config.telemetry.bandwidth_bytes_per_day,
     )

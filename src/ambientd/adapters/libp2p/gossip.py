@@ -1,7 +1,7 @@
 """GossipSub for members only: bounded, metered, and unable to take the process down."""
 
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -10,7 +10,6 @@ from google.protobuf.message import DecodeError
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.pubsub import pubsub as pubsub_module
-from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
@@ -19,6 +18,7 @@ from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from ambientd.adapters.libp2p.bucket import TokenBucket
 from ambientd.adapters.libp2p.foreign import Connection, Host, Message, Stream
+from ambientd.adapters.libp2p.gossip_router import Router, check_control
 from ambientd.adapters.libp2p.guard import Counters, contain, contain_tasks
 from ambientd.adapters.libp2p.identity import PeerId, node_id_of
 from ambientd.ports.transport import NodeId, TransportOptions
@@ -27,6 +27,8 @@ RPC_QUEUE_MAX = 256
 MESSAGES_PER_RPC_MAX = 4096
 STREAMS_PER_PEER_MAX = 3
 SEQUENCE_BYTES = 8
+ENVELOPE_BYTES_MAX = 512
+"""What a message has around its data: author, key, number, topic and signature."""
 
 TOGETHER_MAX = 64
 TOGETHER_BYTES = 64 * 1024
@@ -74,45 +76,6 @@ def _is_publishing(rpc: Message) -> bool:
 pubsub_module.RpcQueue = _RpcQueue
 
 
-class _Router(GossipSub):  # type: ignore[misc]
-    """GossipSub 1.1 without the parts that leak, and with a heartbeat that survives."""
-
-    def __init__(self, counters: Counters) -> None:
-        super().__init__(
-            # Not 1.2: IDONTWANT for every message halves the throughput.
-            protocols=[PROTOCOL_ID_V11],
-            degree=6,
-            degree_low=4,
-            degree_high=12,
-            # 120 s by default: a lost mesh link would stay lost for two minutes.
-            heartbeat_interval=1,
-            # Silently drops above 10 messages/s a forwarder, our own included; `_Pubsub` meters.
-            spam_protection_enabled=False,
-            # Both re-tune what a closed, allow-listed cluster has no use for.
-            adaptive_gossip_enabled=False,
-            eclipse_protection_enabled=False,
-            # Peer exchange left empty meshes; addresses come from the configuration.
-            do_px=False,
-        )
-        self._counters = counters
-        # Grows by one entry a message for ever when adaptive gossip is off.
-        self.recent_message_deliveries: defaultdict[str, deque[float]] = defaultdict(
-            lambda: deque(maxlen=0)
-        )
-
-    def _check_equivocation(self, msg: Message) -> bool:
-        # The seen-cache already admits one message a sequence number; this one would keep
-        # a thousand whole messages.
-        del msg
-        return True
-
-    async def heartbeat(self) -> None:
-        """Beat for ever; an exception in one beat would end the service."""
-        while True:
-            await contain(super().heartbeat, "gossip_heartbeat_raised", self._counters)()
-            await trio.sleep(self.heartbeat_interval)
-
-
 class _Pubsub(Pubsub):  # type: ignore[misc]
     """Pubsub that takes messages from, and signed by, allowed nodes only."""
 
@@ -127,7 +90,7 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
     ) -> None:
         super().__init__(
             host,
-            _Router(counters),
+            Router(counters),
             strict_signing=True,
             # We set no validators; the cache scans a list of this size for each message.
             validation_cache_size=1,
@@ -153,6 +116,7 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
         """Drop what is kept about a peer that is no longer allowed."""
         self._message_buckets.pop(peer_id, None)
         self._byte_buckets.pop(peer_id, None)
+        self.router.forget(peer_id)
 
     def reopen(self, peer_id: PeerId) -> None:
         """Open the gossip stream to a connected peer that has none."""
@@ -222,6 +186,8 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
                 if self._is_subscribed_to_msg(message):
                     await self.push_msg(peer_id, message)
             if rpc.HasField("control"):
+                check_control(rpc.control)
+                rpc.ClearField("senderRecord")  # which is kept, and which nobody asks for
                 await self.router.handle_rpc(rpc, peer_id)
             # Reading on only when the bytes are paid for is the back-pressure.
             await trio.sleep(self._charge_bytes(peer_id, len(raw)))
@@ -246,7 +212,7 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
         if self.is_peer_blacklisted(PeerId(msg.from_id)):
             self._counters.note("gossip_from_stranger", peer=str(forwarder))
             return False
-        if len(msg.data) > self._options.gossip_bytes_max:
+        if msg.ByteSize() > self._options.gossip_bytes_max + ENVELOPE_BYTES_MAX:
             self._counters.note("gossip_too_large", peer=str(forwarder))
             return False
         rate = self._options.gossip_messages_per_s
