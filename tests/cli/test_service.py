@@ -25,12 +25,49 @@ def test_what_is_installed_is_what_is_removed(ctl: Ctl, tmp_path: Path) -> None:
     (root / "etc" / "hostname").write_text("here")
     code, out, err = ctl("service", "install", "--root", root)
     assert (code, out.count("written: ")) == (0, len(FILES))
-    assert "systemctl enable --now ambientd.service" in err
+    assert f"systemctl --root={root} enable ambientd.service" in err
+    assert "--now" not in err, "nothing of this machine is meant"
     assert files_below(root) == sorted(["etc/hostname", *(place for _, place in FILES)])
     code, out, err = ctl("service", "uninstall", "--root", root)
     assert (code, out.count("removed: ")) == (0, len(FILES))
-    assert "/var/lib/ambient" in err
-    assert files_below(root) == ["etc/hostname"]
+    assert err == "", "no node's folder was there, and this machine's is not meant"
+    assert [path.name for path in (root / "etc").iterdir()] == ["hostname"]
+
+
+def test_what_stays_below_a_root_is_named_there_and_no_user_of_this_machine(
+    ctl: Ctl, tmp_path: Path
+) -> None:
+    root = tmp_path / "an image"
+    (root / "var/lib/ambient").mkdir(parents=True)
+    ctl("service", "install", "--root", root)
+    err = ctl("service", "uninstall", "--root", root)[2]
+    assert f"rm -r '{root}/var/lib/ambient'" in err
+    assert "userdel" not in err
+    assert [path.name for path in root.iterdir()] == ["var"]
+
+
+def test_a_root_that_is_not_there_is_refused_and_not_made(ctl: Ctl, tmp_path: Path) -> None:
+    for word in ("install", "uninstall"):
+        code, out, err = ctl("service", word, "--root", tmp_path / "nosuch")
+        assert (code, out, "there is no such folder" in err) == (2, "", True)
+    assert not (tmp_path / "nosuch").exists()
+
+
+@pytest.mark.parametrize(
+    ("python", "is_seen"),
+    [
+        ("/root/.pyenv/bin/python3", False),
+        ("/tmp/venv/bin/python3", False),
+        ("/opt/ambient/bin/python3", True),
+    ],
+)
+def test_a_daemon_that_the_service_cannot_see_is_told_for_an_image_too(
+    ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str, is_seen: bool
+) -> None:
+    monkeypatch.setattr(sys, "executable", python)
+    code, _, err = ctl("service", "install", "--root", tmp_path)
+    assert code == 0
+    assert (f"{Path(python).parent}/ambientd: the service sees no home folders" in err) != is_seen
 
 
 def test_where_nothing_was_installed_that_is_said(ctl: Ctl, tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """ambientctl service install, uninstall, status: a node that systemd starts and watches."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Protocol
 
-from ambientd.cli.console import CommonArguments, print_fields, print_json, print_line, tell
+from ambientd.cli.console import CommonArguments, print_fields, print_json, print_line, tell, warn
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.errors import UsageError
 
@@ -19,7 +20,8 @@ FILES = (
     ("tmpfiles.conf", "etc/tmpfiles.d/ambient.conf"),
     (UNIT, f"etc/systemd/system/{UNIT}"),
 )
-_HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
+# What the unit's ProtectHome and PrivateTmp keep from the service.
+_UNSEEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108
 _RUNNING = Path("/run/systemd/system")
 _ASKED = {
     "LoadState": "load",
@@ -54,8 +56,15 @@ def install(arguments: FileArguments) -> ExitCode:
         _run("systemd-tmpfiles", "--create", written[1])
         _run("systemctl", "daemon-reload")
     _answer(arguments, "written", written)
-    tell(f"the node's folder is {DATA_DIR}, of the user ambient; found or join a cluster there,")
-    tell(f"then: systemctl enable --now {UNIT}")
+    if is_live:
+        tell(
+            f"the node's folder is {DATA_DIR}, of the user ambient; found or join a cluster there,"
+        )
+        tell(f"then: systemctl enable --now {UNIT}")
+        return ExitCode.DONE
+    root = str(Path(arguments.root).absolute())
+    tell(f"the system below {root} makes the user ambient and {DATA_DIR} when it starts; to have")
+    tell(f"the service start then, too: systemctl --root={shlex.quote(root)} enable {UNIT}")
     return ExitCode.DONE
 
 
@@ -70,13 +79,30 @@ def uninstall(arguments: FileArguments) -> ExitCode:
         path.unlink()
     if is_live:
         _run("systemctl", "daemon-reload")
+    else:
+        _remove_empty(Path(arguments.root), present)
     _answer(arguments, "removed", list(map(str, present)))
     if not present:
         tell(f"nothing was installed below {arguments.root}, and nothing was removed")
         return ExitCode.DONE
-    tell(f"what stays: {DATA_DIR} with the node's keys, and the user ambient; without them for")
-    tell(f"good: rm -r {DATA_DIR} && userdel ambient")
+    folder = DATA_DIR if is_live else str(Path(arguments.root) / DATA_DIR[1:])
+    removing = f"rm -r {shlex.quote(folder)}"
+    if is_live:
+        tell(f"what stays: {folder} with the node's keys, and the user ambient; without them for")
+        tell(f"good: {removing} && userdel ambient")
+    elif Path(folder).exists():
+        tell(f"what stays: {folder} with the node's keys; without them for good: {removing}")
     return ExitCode.DONE
+
+
+def _remove_empty(root: Path, removed: list[Path]) -> None:
+    """Remove folders of an image that held only what was removed."""
+    for path in removed:
+        for folder in path.relative_to(root).parents:
+            place = root / folder
+            if place == root or any(place.iterdir()):
+                break
+            place.rmdir()
 
 
 def status(arguments: CommonArguments) -> ExitCode:
@@ -101,6 +127,9 @@ def _is_live(arguments: FileArguments) -> bool:
     if not arguments.root:
         msg = "--root is empty: name a folder, or leave it out for this machine itself"
         raise UsageError(msg)
+    if not Path(arguments.root).is_dir():
+        msg = f"--root {arguments.root}: there is no such folder; make it first, or check the path"
+        raise UsageError(msg)
     if Path(arguments.root).resolve() != Path("/"):
         return False
     if not _RUNNING.is_dir():
@@ -115,13 +144,16 @@ def _daemon(*, is_live: bool) -> Path:
     """Give the daemon that belongs to this ambientctl, where a service can see it."""
     program = Path(sys.executable).parent / "ambientd"
     seen = (program, Path(sys.executable).resolve())
-    hidden = [path for path in seen if any(path.is_relative_to(home) for home in _HOMES)]
-    if is_live and hidden:
-        msg = (
-            f"{hidden[0]}: the service sees no home folders; install Ambient elsewhere, "
-            "such as in /opt/ambient"
-        )
+    hidden = [path for path in seen if any(path.is_relative_to(place) for place in _UNSEEN)]
+    if not hidden:
+        return program
+    msg = (
+        f"{hidden[0]}: the service sees no home folders, and a /tmp of its own; "
+        "install Ambient elsewhere, such as in /opt/ambient"
+    )
+    if is_live:
         raise UsageError(msg)
+    warn(msg)
     return program
 
 
