@@ -1,5 +1,6 @@
 """Headers on disk: what was taken is there afterwards, what is not right is not believed."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from ambientd.adapters.header_file import (
     decode_headers,
     encode_headers,
 )
-from ambientd.errors import ConfigError, RemoteProtocolError
+from ambientd.errors import ConfigError, RemoteProtocolError, StoreError
 from ambientd.rules.bitcoin import HEADER_SIZE, MAIN, REGTEST, SIGNET, Network
 from ambientd.rules.header_chain import Extended, HeaderChain, HeaderFault, NotHeavier
 from tests.rules.headers import grow
@@ -48,6 +49,21 @@ def test_refused_headers_leave_the_file_as_it_was(tmp_path: Path) -> None:
     before = path.read_bytes()
     assert isinstance(kept.extend(11, bytes(HEADER_SIZE)), HeaderFault)
     assert path.read_bytes() == before
+
+
+def test_headers_that_a_full_disk_does_not_take_are_not_called_unreadable(tmp_path: Path) -> None:
+    kept = filled(tmp_path / "grows")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    said = r"cannot write the headers in .*; make room on its disk"
+    try:
+        with pytest.raises(StoreError, match=said):
+            HeaderFile(tmp_path / "new", REGTEST)
+        with pytest.raises(StoreError, match=said):
+            kept.extend(11, grow(kept.chain, 5))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("lost", [1, HEADER_SIZE, 3 * HEADER_SIZE + 7])

@@ -3,6 +3,7 @@
 The bytes are what anyone can copy, so nothing in a file is believed before it is checked.
 """
 
+import errno
 import os
 import struct
 from importlib import resources
@@ -154,7 +155,11 @@ class HeaderFile:
     def _read(self, network: Network, base_height: int) -> HeaderChain:
         if not self._path.exists():
             chain = HeaderChain(network, base_height, checkpoints(network))
-            replace_synced(self._path, self._path.with_suffix(".new"), encode_headers(chain))
+            draft = self._path.with_suffix(".new")
+            try:
+                replace_synced(self._path, draft, encode_headers(chain))
+            except OSError as error:
+                raise self._not_written(error) from error
             return chain
         try:
             chain = salvage_headers(self._path.read_bytes())
@@ -175,5 +180,9 @@ class HeaderFile:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            msg = f"the headers cannot be written to {self._path}: {error.strerror}"
-            raise StoreError(msg) from error
+            raise self._not_written(error) from error
+
+    def _not_written(self, error: OSError) -> StoreError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "make room on its disk" if full else "check the folder and its disk"
+        return StoreError(f"cannot write the headers in {self._path}: {error.strerror}; {advice}")

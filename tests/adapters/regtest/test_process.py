@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from ambientd.adapters.regtest.launcher import EmbeddedChain
 from ambientd.adapters.rpc_client import RpcClient, RpcError
 from ambientd.errors import UnreachableError
 from tests.adapters.regtest.running import WALLET, Running, running
+from tests.missing import missing
 
 pytestmark = pytest.mark.net
 
@@ -280,6 +282,33 @@ def test_a_chain_that_cannot_start_is_reported_with_its_log(tmp_path: Path) -> N
     (tmp_path / "kernel").write_text("not a directory")
     with pytest.raises(UnreachableError, match=r"regtest\.log"):
         EmbeddedChain(tmp_path).ensure_running()
+
+
+SMALL_DISK = """\
+mount -t tmpfs -o size={size} tmpfs "$1" && exec "$2" -c '
+import sys
+from pathlib import Path
+from ambientd.adapters.regtest.launcher import EmbeddedChain
+EmbeddedChain(Path(sys.argv[1]) / "chain", idle_exit_s=1).ensure_running()
+' "$1"
+"""
+
+
+@pytest.mark.parametrize("size", ["64m", "1m", "4k"])
+def test_a_chain_that_lacks_room_says_how_much_it_needs(tmp_path: Path, size: str) -> None:
+    alone = ["unshare", "--user", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False).returncode:
+        missing("no user namespaces here, in which a small disk can be mounted")
+    script = SMALL_DISK.format(size=size)
+    done = subprocess.run(
+        [*alone, "sh", "-c", script, "sh", str(tmp_path), sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    words = done.stderr.splitlines()[-1]
+    assert "MiB of room, and a new chain needs 67: make room" in words
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "127.0.0.1:99999", "\xff"])

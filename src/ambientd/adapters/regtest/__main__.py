@@ -1,11 +1,12 @@
 """`python -m ambientd.adapters.regtest`: run the embedded regtest chain."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ambientd.adapters.regtest.files import PROCESS_LOG_FILE
+from ambientd.adapters.regtest.files import PROCESS_LOG_FILE, lack_of_room
 from ambientd.errors import AmbientError
 
 _LOG_SIZE_MAX = 1_000_000
@@ -15,6 +16,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the process; 2 when another one holds the data directory, 1 when it fails."""
     options = _parser().parse_args(arguments)
     data_dir: Path = options.data_dir
+    try:
+        return _start(options, data_dir)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        advice = lack_of_room(data_dir) or "make room"
+        sys.stderr.write(f"{data_dir}: cannot be written: {error.strerror}; {advice}\n")
+        return 1
+
+
+def _start(options: argparse.Namespace, data_dir: Path) -> int:
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def run(on_ready: Callable[[int], None]) -> int:

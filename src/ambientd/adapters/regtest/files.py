@@ -1,12 +1,15 @@
 """The files of a regtest chain's data directory, light enough for every daemon to import."""
 
 import os
+import shutil
 from pathlib import Path
 
 COOKIE_FILE = ".cookie"
 ENDPOINT_FILE = "endpoint"
 LOCK_FILE = "lock"
 PROCESS_LOG_FILE = "regtest.log"
+NEW_CHAIN_MIB = 67
+"""Room that the engine wants for a new chain: 16 MiB that it takes, and 50 that it leaves free."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -27,3 +30,12 @@ def read_endpoint(data_dir: Path) -> int | None:
         return None
     port = text.strip().removeprefix("127.0.0.1:")
     return int(port) if port.isdigit() and int(port) < 1 << 16 else None
+
+
+def lack_of_room(data_dir: Path) -> str:
+    """Say what the disk of a folder, there or not yet, lacks for a new chain; empty if nothing."""
+    there = next(each for each in (data_dir, *data_dir.absolute().parents) if each.is_dir())
+    free_mib = shutil.disk_usage(there).free >> 20
+    if free_mib >= NEW_CHAIN_MIB:
+        return ""
+    return f"{there} has {free_mib} MiB of room, and a new chain needs {NEW_CHAIN_MIB}: make room"

@@ -10,6 +10,8 @@ import pbk
 from pbk.capi import bindings
 from pbk.script import PrecomputedTransactionData
 
+from ambientd.adapters.regtest.files import lack_of_room
+from ambientd.errors import StoreError
 from ambientd.rules.bitcoin import HEADER_SIZE, Output, Transaction, double_sha256
 
 
@@ -31,13 +33,18 @@ class Kernel:
     """The validated chain on disk. Not safe from several threads: the node holds a lock."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Open or create the chain state under a directory."""
+        """Open or create the chain state under a directory; raise StoreError if it cannot be."""
         _silence()
         self._refusal = ""
         callbacks = pbk.ValidationInterfaceCallbacks(block_checked=self._on_checked)
         context = pbk.make_context(pbk.ChainType.REGTEST, callbacks)
         options = pbk.ChainstateManagerOptions(context, str(data_dir), str(data_dir / "blocks"))
-        self._manager: pbk.ChainstateManager | None = pbk.ChainstateManager(options)
+        try:
+            self._manager: pbk.ChainstateManager | None = pbk.ChainstateManager(options)
+        except RuntimeError as error:  # the library raises nothing more precise
+            advice = lack_of_room(data_dir) or "check the folder and its disk"
+            msg = f"the chain in {data_dir} cannot be opened: {error}; {advice}"
+            raise StoreError(msg) from error
         self._manager.import_blocks([])
         self._chain: pbk.Chain | None = self._manager.get_active_chain()
 

@@ -11,7 +11,12 @@ import trio
 
 from ambientd.adapters.anchor_wallet import script_of_address
 from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain
-from ambientd.adapters.regtest.files import COOKIE_FILE, PROCESS_LOG_FILE, read_endpoint
+from ambientd.adapters.regtest.files import (
+    COOKIE_FILE,
+    PROCESS_LOG_FILE,
+    lack_of_room,
+    read_endpoint,
+)
 from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint, RpcError
 from ambientd.errors import RemoteProtocolError, UnreachableError
 
@@ -80,9 +85,10 @@ class EmbeddedChain:
         return done.returncode
 
     def _failed(self, why: str) -> UnreachableError:
+        lack = lack_of_room(self.data_dir)
         msg = (
             f"the embedded regtest chain in {self.data_dir} could not be started: {why}; "
-            f"read {self.data_dir / PROCESS_LOG_FILE}"
+            f"{lack and f'{lack}; '}read {self.data_dir / PROCESS_LOG_FILE}"
         )
         return UnreachableError(msg)
 
