@@ -10,7 +10,7 @@ import pytest
 
 from ambientd.api.client import Client
 from ambientd.api.operation import OperationError
-from ambientd.api.requests import SubmitTask
+from ambientd.api.requests import SubmitTask, WaitForTask
 from ambientd.errors import UnreachableError
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import DeskNode
@@ -156,6 +156,28 @@ def test_a_bundle_that_was_not_taken_in_time_is_not_asked_for_again_by_a_nonce(
     assert code == 3
     assert "look at `ambientctl task list` before you ask again" in err
     assert "--nonce" not in err
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [(SubmitTask, "it may have taken the task"), (WaitForTask, "was accepted and goes on")],
+)
+def test_who_loses_the_daemon_during_a_run_hears_what_becomes_of_the_task(
+    ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: type, said: str
+) -> None:
+    asked = Client.call
+
+    def call(self: Client, operation: Any, request: Any, timeout_s: float | None = None) -> Any:
+        if isinstance(request, lost):
+            raise UnreachableError("the daemon went away")
+        return asked(self, operation, request, timeout_s)
+
+    monkeypatch.setattr(Client, "call", call)
+    code, _, err = ctl("run", module(tmp_path))
+    assert code == 3
+    assert "the daemon went away; " in err
+    assert said in err
+    assert "`ambientctl task list` shows it" in err
 
 
 def test_a_task_that_was_on_its_way_to_a_daemon_that_died_is_spoken_of(

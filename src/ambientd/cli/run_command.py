@@ -40,7 +40,7 @@ from ambientd.cli.files import (
 )
 from ambientd.cli.named_modules import brought, is_named, with_module
 from ambientd.cli.task_steps import steps_of
-from ambientd.errors import UsageError
+from ambientd.errors import UnreachableError, UsageError
 
 RECEIPT_WAIT_S = 30.0
 """So long `--receipt` waits for what makes a receipt one that strangers believe."""
@@ -130,7 +130,11 @@ def _submit(client: Client, request: requests.SubmitTask) -> replies.Submitted:
         if size_bytes > _LARGE_BYTES:
             stack.enter_context(sending(client, "handing it to the node"))
         stack.enter_context(handing())
-        return client.call(operations.TASK_SUBMIT, request)
+        try:
+            return client.call(operations.TASK_SUBMIT, request)
+        except UnreachableError as error:
+            hint = "it may have taken the task; `ambientctl task list` shows it if so, once it runs"
+            raise UnreachableError(f"{error}; {hint}") from None
 
 
 @contextmanager
@@ -145,9 +149,15 @@ def handing() -> Iterator[None]:
 
 @contextmanager
 def _staying(task: str) -> Iterator[None]:
-    """Say on Ctrl-C that the task is not taken back by that."""
+    """Say that the task is taken back neither by Ctrl-C nor by a daemon that ends."""
     try:
         yield
+    except UnreachableError as error:
+        hint = (
+            f"task {short(task)} was accepted and goes on: "
+            "`ambientctl task list` shows it once the daemon runs"
+        )
+        raise UnreachableError(f"{error}; {hint}") from None
     except KeyboardInterrupt:
         warn(f"ambientctl: the task goes on; `ambientctl task cancel {short(task)}` takes it back")
         raise
