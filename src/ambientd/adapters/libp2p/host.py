@@ -29,6 +29,7 @@ from libp2p.tools.anyio_service import background_trio_service
 from libp2p.transport.tcp import tcp
 from multiaddr import Multiaddr
 
+from ambientd.adapters.http_addresses import address_in, counted
 from ambientd.adapters.libp2p.foreign import Connection, Foreign, Host, Stream
 from ambientd.adapters.libp2p.guard import Counters, contain, contain_tasks
 from ambientd.adapters.libp2p.identity import PeerId, key_pair, peer_id_of
@@ -39,6 +40,10 @@ from ambientd.ports.transport import HostPort, NodeId, TransportOptions
 CLOSE_S = 5.0
 HANDSHAKE_S = 5.0
 HANDSHAKES_PER_HOST_MAX = 64
+"""Connections of one address, or /64 of IPv6, that have shown no key yet."""
+
+HANDSHAKES_MAX = 256
+"""The same of all addresses together; the oldest gives way."""
 
 
 def _silence() -> None:
@@ -95,6 +100,7 @@ class _Swarm(Swarm):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._counters = counters
         self._handshakes: Counter[str] = Counter()
+        self._shaking: dict[trio.CancelScope, None] = {}
         self.auto_connector = _NoAutoConnector()
 
     def _schedule_auto_connect(self) -> None:
@@ -104,32 +110,48 @@ class _Swarm(Swarm):  # type: ignore[misc]
         """Dial nobody unasked: opening a stream to a peer that has gone would."""
         raise SwarmException(f"not connected to {peer_id}")
 
-    async def _do_handle_inbound_connection(
-        self,
-        stream: Stream,
-        maddr: Foreign,
-        failure_event: Foreign,
-    ) -> None:
-        del failure_event
+    async def _handle_inbound_connection(self, stream: Stream, maddr: Foreign) -> None:
+        """Take a connection in once its key is shown; before that it holds no slot of the swarm's.
+
+        The original gives the slot away first: a few hundred sockets that say nothing kept
+        members out.
+        """
+        if len(self.get_connections()) >= self.connection_config.max_connections:
+            self._counters.note("connections_full")
+            return
+        muxed = await self._shake_hands(stream, maddr)
+        if muxed is not None:
+            await muxed.event_closed.wait()
+
+    async def _shake_hands(self, stream: Stream, maddr: Foreign) -> Foreign:
+        """Find out who connects; nothing where no key is shown, or too many try at once."""
         remote = stream.get_remote_address()
-        host = remote[0] if remote else ""
+        address = address_in(remote[0]) if remote else None
+        host = "" if address is None else counted(address)
         if self._handshakes[host] >= HANDSHAKES_PER_HOST_MAX:
             self._counters.note("handshakes_full", host=host)
-            return
+            return None
+        if len(self._shaking) >= HANDSHAKES_MAX:  # who is honest is done in a moment
+            self._counters.note("handshakes_full", host=host)
+            oldest = next(iter(self._shaking))
+            del self._shaking[oldest]
+            oldest.cancel()
         self._handshakes[host] += 1
+        scope = trio.CancelScope()
+        self._shaking[scope] = None
         try:
-            muxed = await self.upgrade_inbound_raw_conn(RawConnection(stream, False), maddr)
+            with scope:
+                return await self.upgrade_inbound_raw_conn(RawConnection(stream, False), maddr)
         except MultiselectError:  # it hung up behind the keys, as whoever looks whether we answer
             self._counters.count("hung_up_after_keys")
-            return
         except Exception as error:  # noqa: BLE001 - anything a stranger's bytes can provoke
             self._counters.note("handshake_failed", error=error)
-            return
         finally:
+            self._shaking.pop(scope, None)
             self._handshakes[host] -= 1
             if not self._handshakes[host]:
                 del self._handshakes[host]
-        await muxed.event_closed.wait()
+        return None
 
 
 class _Host(BasicHost):  # type: ignore[misc]
