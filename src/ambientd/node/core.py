@@ -27,6 +27,7 @@ from ambientd.model.offer import Wish
 from ambientd.model.record import Fraud, NodeReport
 from ambientd.node import event as node_events
 from ambientd.node.applying import Applier
+from ambientd.node.askings import Askings
 from ambientd.node.bitcoin import on_bitcoin
 from ambientd.node.cores import Cores
 from ambientd.node.effect import (
@@ -61,6 +62,7 @@ class Node:
     def __init__(self, signer: Signer, cores: Cores, applier: Applier) -> None:
         self._proposals = Proposals(signer)
         self._id = NodeId(signer.public_key)
+        self._askings = Askings()
         self._cores = cores
         self._wishes = Wishes(cores, self._id)
         self._applier = applier
@@ -246,8 +248,7 @@ class Node:
     def _on_frame(self, event: node_events.FrameReceived) -> None:
         try:
             if event.frame[:1] == LOG_FRAME:
-                message = log_messages.decode_message(event.frame[1:])
-                self._log(log_events.MessageReceived(event.sender, message))
+                self._on_log_frame(event.sender, event.frame)
             elif event.frame[:1] == JOB_FRAME:
                 job: JobMessage = decode(event.frame[1:], JobMessage, JOB_BYTES_MAX)
                 self._on_job(event.sender, job)
@@ -255,6 +256,15 @@ class Node:
                 self._out.append(PeerMisbehaved(event.sender, "frame of an unknown kind"))
         except RemoteProtocolError as error:
             self._out.append(PeerMisbehaved(event.sender, str(error)))
+
+    def _on_log_frame(self, sender: NodeId, frame: bytes) -> None:
+        is_member = sender in self._cores.ledger.members
+        refusal = self._askings.refusal(sender, frame, is_member=is_member)
+        if refusal is None:
+            message = log_messages.decode_message(frame[1:])
+            self._log(log_events.MessageReceived(sender, message))
+        elif refusal:
+            self._out.append(PeerMisbehaved(sender, refusal))
 
     def _on_job(self, sender: NodeId, message: JobMessage) -> None:
         cores = self._cores
@@ -331,6 +341,7 @@ class Node:
                 self._cores.reporter.is_silent, self._roles_due_ms = False, None
                 self._out.append(effect)
             case log_effects.Send(to=to, message=message):
+                self._askings.asked(to, message)
                 self._out.append(SendFrame(NodeId(to), log_frame(message)))
             case log_effects.Broadcast(message=message):
                 self._out.append(BroadcastFrame(log_frame(message)))
