@@ -16,10 +16,16 @@ from ambientd.model.record import Admit
 from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.build import signer_of
 from ambientd.node.effect import NodeEffect, Persist, PersistTelemetryEpoch, Told
-from ambientd.node.event import BodiesProposed, FrameReceived, RecordOffered, Started
+from ambientd.node.event import (
+    BodiesProposed,
+    FrameReceived,
+    GossipReceived,
+    RecordOffered,
+    Started,
+)
 from ambientd.ports.store import Put, StoreTable, Write
 from ambientd.runtime.persistence import StoredBlocks, index_key, recover, writes_of
-from ambientd.runtime.pump import SLICE_MS, Pump
+from ambientd.runtime.pump import INBOX_BYTES_MAX, SLICE_MS, Pump
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
 from tests.runtime.support import START_MS, Clock, NotingStore, found_cluster, node_on
@@ -258,7 +264,7 @@ async def test_a_poster_waits_while_too_much_waits_already(tmp_path: Path) -> No
 
 
 async def test_a_pump_without_events_ticks_and_does_not_spin(tmp_path: Path) -> None:
-    genesis, seed = found_cluster(tmp_path)
+    genesis, seed = found_cluster(tmp_path / "c")
     store, clock = MemoryStore(), Clock()
     async with StoreWriter(store) as writer:
         node = node_on(store, writer, genesis, seed)
@@ -270,3 +276,46 @@ async def test_a_pump_without_events_ticks_and_does_not_spin(tmp_path: Path) -> 
             assert due_ms > clock.ms
             due_again_ms = pump._handle_some(deque())[1]
             assert due_again_ms == due_ms, "what is due comes no later for a look at nothing"
+
+
+@pytest.mark.parametrize("is_gossip", [False, True])
+async def test_what_peers_say_waits_with_their_links_while_the_disk_is_slow(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, *, is_gossip: bool
+) -> None:
+    """A pump that is held takes no more bytes than its bound, and goes on with all of them."""
+    store = MemoryStore()
+    genesis, seed = found_cluster(tmp_path / "c")
+    peer, size_bytes, count = NodeId(bytes(32)), INBOX_BYTES_MAX // 4, 20
+    data = b"\x09" + bytes(size_bytes - 1)  # a frame of an unknown kind: it costs nothing to handle
+    kind = GossipReceived if is_gossip else FrameReceived
+    posted = 0
+    async with StoreWriter(store) as writer, trio.open_nursery() as nursery:
+        pump = Pump(node_on(store, writer, genesis, seed), Clock(), writer)
+
+        async def link() -> None:
+            nonlocal posted
+            for _ in range(count):
+                await pump.post(kind(peer, data))
+                posted += 1
+
+        nursery.start_soon(link)
+        await trio.testing.wait_all_tasks_blocked()
+        assert posted * size_bytes == INBOX_BYTES_MAX
+        with trio.fail_after(1):
+            await pump.post(admit(1))  # what is not of peers' bytes has its own bound
+        nursery.start_soon(pump.run, lambda _: None, [Started()])
+        with trio.fail_after(60):
+            while posted < count:
+                await trio.sleep(0.1)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_frame_above_the_pumps_bound_is_taken_when_nothing_else_waits(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore()
+    genesis, seed = found_cluster(tmp_path / "c")
+    async with StoreWriter(store) as writer:
+        pump = Pump(node_on(store, writer, genesis, seed), Clock(), writer)
+        with trio.fail_after(5):
+            await pump.post(FrameReceived(NodeId(bytes(32)), bytes(INBOX_BYTES_MAX + 1)))

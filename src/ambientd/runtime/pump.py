@@ -13,11 +13,14 @@ import trio
 
 from ambientd.node.core import Node
 from ambientd.node.effect import NodeEffect
-from ambientd.node.event import BodiesProposed, Event, Ticked
+from ambientd.node.event import BodiesProposed, Event, FrameReceived, GossipReceived, Ticked
 from ambientd.ports.store import Write, Writer
 from ambientd.runtime.persistence import writes_of
 
 INBOX_MAX = 2048
+INBOX_BYTES_MAX = 16 * 1024 * 1024
+"""Bytes of frames and gossip that wait here, or one frame; more waits in the transport."""
+
 BATCH_MAX = 256
 SLICE_MS = 20
 
@@ -38,6 +41,9 @@ class Pump:
         self._now = now
         self.writer = writer
         self._inbox, self._outlet = trio.open_memory_channel[Event](INBOX_MAX)
+        self._waiting_bytes = 0
+        self._room = trio.Event()
+        self._line = trio.Lock()
 
     @property
     def stands_aside(self) -> bool:
@@ -45,7 +51,13 @@ class Pump:
         return bool(self._node.outdated)
 
     async def post(self, event: Event) -> None:
-        """Hand an event to the node; waits while too many wait already."""
+        """Hand an event to the node; waits while too many wait already, or too many bytes."""
+        size_bytes = _bytes_of(event)
+        if size_bytes:
+            async with self._line:  # else small ones would keep a large one out
+                while self._waiting_bytes and self._waiting_bytes + size_bytes > INBOX_BYTES_MAX:
+                    await self._room.wait()
+                self._waiting_bytes += size_bytes
         await self._inbox.send(event)
 
     async def run(self, perform: Perform, first: Sequence[Event]) -> None:
@@ -65,7 +77,9 @@ class Pump:
         begin = now = self._now()
         effects: list[NodeEffect] = []
         while batch and now < begin + SLICE_MS:
-            effects += self._node.handle(batch.popleft(), now=now, is_last=False)
+            event = batch.popleft()
+            effects += self._node.handle(event, now=now, is_last=False)
+            self._forget(_bytes_of(event))
             now = self._now()
         effects += self._node.finish()
         due_ms = self._node.next_deadline
@@ -74,6 +88,13 @@ class Pump:
             effects += self._node.handle(Ticked(), now=now)
             due_ms = self._node.next_deadline
         return effects, due_ms
+
+    def _forget(self, size_bytes: int) -> None:
+        """Give the room of what is handled to those that wait."""
+        if size_bytes:
+            self._waiting_bytes -= size_bytes
+            self._room.set()
+            self._room = trio.Event()
 
     async def _carry_out(self, effects: list[NodeEffect], perform: Perform) -> None:
         writes: list[Write] = []
@@ -99,6 +120,15 @@ class Pump:
             except trio.WouldBlock:
                 break
         return _joined(batch)
+
+
+def _bytes_of(event: Event) -> int:
+    """Give how many bytes of a peer's an event holds."""
+    match event:
+        case FrameReceived(frame=data) | GossipReceived(data=data):
+            return len(data)
+        case _:
+            return 0
 
 
 def _joined(batch: deque[Event]) -> deque[Event]:
