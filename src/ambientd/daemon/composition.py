@@ -109,6 +109,7 @@ def _transport_options(identity: Identity) -> TransportOptions:
         listen=HostPort(host, port),
         bootstrap=bootstrap if identity.invitation is None else (),
         topics=frozenset({TELEMETRY_TOPIC}),
+        gossip_author_messages_per_s=4.0,  # a node says a batch each interval, of seconds
         gossip_bytes_max=BATCH_BYTES_MAX,  # nothing else is gossiped
         connections_max=max(2, identity.config.limits.peers_max * 2),
         bandwidth_bytes_per_day=identity.config.telemetry.bandwidth_bytes_per_day,

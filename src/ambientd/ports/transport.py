@@ -91,6 +91,7 @@ class TransportOptions:
     frames_per_s: float = 5_000.0
     frame_bytes_per_s: float = 128.0 * 1024 * 1024
     gossip_messages_per_s: float = 2_000.0
+    gossip_author_messages_per_s: float = 2_000.0
     gossip_bytes_per_s: float = 16.0 * 1024 * 1024
 
     # Liveness.
@@ -158,6 +159,7 @@ _POSITIVE = (
     "frames_per_s",
     "frame_bytes_per_s",
     "gossip_messages_per_s",
+    "gossip_author_messages_per_s",
     "gossip_bytes_per_s",
     "heartbeat_s",
     "idle_limit_s",

@@ -15,10 +15,11 @@ from ambientd.adapters.libp2p.gossip_router import (
     WANTED_IDS_MAX,
     check_control,
 )
+from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS
 from tests.adapters.libp2p.support import Victim, friend_of, raw_host, victim
 from tests.adapters.libp2p.test_hostility import MESHSUB, rpc, signed_message
-from tests.ports.transport_contract import TOPIC
+from tests.ports.transport_contract import NODES, TOPIC
 
 ATTACKER, FRIEND = 0, 4
 pytestmark = [pytest.mark.net, pytest.mark.slow]
@@ -134,3 +135,49 @@ async def test_of_thousands_of_messages_that_a_peer_says_it_has_few_are_asked_fo
         await until_taken(taken, WANTED_IDS_MAX * 46)
         await friend.check_served()
         assert sum(taken) < 4 * WANTED_IDS_MAX * 46
+
+
+async def test_an_author_that_floods_is_cut_short_and_others_are_heard() -> None:
+    """The flood stays below what a forwarder may bring; the author's own share ends it."""
+    async with (
+        victim(allowed=(ATTACKER, FRIEND), gossip_author_messages_per_s=4.0) as target,
+        friend_of(target) as friend,
+        raw_host(ATTACKER) as attacker,
+    ):
+        stream, _ = await gossiping(attacker, target)
+        flood = [signed_message(attacker, seqno=b"%08d" % n) for n in range(200)]
+        await stream.write(rpc(*flood))
+        await friend.until_counted("gossip_author_over_rate")
+        await friend.check_served()
+        assert "gossip_over_rate" not in (await friend.ask("state"))["counters"]
+
+
+async def test_nobody_uses_up_the_share_of_an_author_whose_key_it_has_not() -> None:
+    async with (
+        victim(allowed=(ATTACKER, FRIEND), gossip_author_messages_per_s=4.0) as target,
+        friend_of(target) as friend,
+        raw_host(ATTACKER) as attacker,
+    ):
+        stream, _ = await gossiping(attacker, target)
+        forged = [signed_message(attacker, seqno=b"%08d" % n) for n in range(200)]
+        for each in forged:
+            each.from_id = peer_id_of(NODES[FRIEND]).to_bytes()
+        await stream.write(rpc(*forged))
+        await friend.check_served()
+        assert "gossip_author_over_rate" not in (await friend.ask("state"))["counters"]
+
+
+async def test_a_message_that_comes_again_costs_its_forwarder_nothing_of_its_rate() -> None:
+    async with (
+        victim(allowed=(ATTACKER, FRIEND), gossip_messages_per_s=5.0) as target,
+        friend_of(target) as friend,
+        raw_host(ATTACKER) as attacker,
+    ):
+        stream, _ = await gossiping(attacker, target)
+        await stream.write(rpc(*[signed_message(attacker)] * 1000))
+        await stream.write(rpc(signed_message(attacker, b"hear me", b"12345679")))
+        with trio.fail_after(60):
+            async for _, _, data in friend.transport.gossip:
+                if data == b"heard: hear me":
+                    break
+        assert "gossip_over_rate" not in (await friend.ask("state"))["counters"]

@@ -252,8 +252,7 @@ async def test_gossip_above_the_rate_is_dropped_before_its_signature_is_looked_a
         raw_host(ATTACKER) as attacker,
     ):
         stream = await target.attack(attacker, MESHSUB)
-        message = signed_message(attacker)
-        await stream.write(rpc(*[message] * 1000))
+        await stream.write(rpc(*[signed_message(attacker, seqno=b"%08d" % n) for n in range(1000)]))
         await friend.until_counted("gossip_over_rate")
         await friend.check_served()
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import trio
 from google.protobuf.message import DecodeError
-from libp2p.exceptions import BaseLibp2pError
+from libp2p.exceptions import BaseLibp2pError, ValidationError
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.pubsub import pubsub as pubsub_module
 from libp2p.pubsub.pb import rpc_pb2
@@ -27,6 +27,12 @@ RPC_QUEUE_MAX = 256
 MESSAGES_PER_RPC_MAX = 4096
 STREAMS_PER_PEER_MAX = 3
 SEQUENCE_BYTES = 8
+AUTHOR_BURST_S = 4.0
+"""So many seconds of its rate an author may say at once."""
+
+SEEN_MAX = 64 * 1024
+"""Messages known by their number, so that they are passed on once."""
+
 ENVELOPE_BYTES_MAX = 512
 """What a message has around its data: author, key, number, topic and signature."""
 
@@ -106,6 +112,7 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
         self._deliver = deliver
         self._message_buckets: dict[PeerId, TokenBucket] = {}
         self._byte_buckets: dict[PeerId, TokenBucket] = {}
+        self._author_buckets: dict[PeerId, TokenBucket] = {}
         self._reading: Counter[PeerId] = Counter()
 
     def is_peer_blacklisted(self, peer_id: PeerId) -> bool:
@@ -116,6 +123,7 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
         """Drop what is kept about a peer that is no longer allowed."""
         self._message_buckets.pop(peer_id, None)
         self._byte_buckets.pop(peer_id, None)
+        self._author_buckets.pop(peer_id, None)
         self.router.forget(peer_id)
 
     def reopen(self, peer_id: PeerId) -> None:
@@ -198,6 +206,34 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
             return
         await contain(super().push_msg, "gossip_push_raised", self._counters)(msg_forwarder, msg)
 
+    async def validate_msg(self, msg_forwarder: PeerId, msg: Message) -> None:
+        """Charge a message's author, whose signature holds: no forwarder can use it up for it.
+
+        Raises:
+            ValidationError: when the author says more than it may; the message goes no further.
+        """
+        await super().validate_msg(msg_forwarder, msg)
+        author = PeerId(msg.from_id)
+        if author != self.my_id and not self._author_bucket(author).take(1, trio.current_time()):
+            self._counters.note("gossip_author_over_rate", peer=str(author))
+            raise ValidationError(f"{author} says too much")
+
+    def _author_bucket(self, author: PeerId) -> TokenBucket:
+        bucket = self._author_buckets.get(author)
+        if bucket is None:
+            rate = self._options.gossip_author_messages_per_s
+            bucket = TokenBucket(rate, AUTHOR_BURST_S * rate)
+            self._author_buckets[author] = bucket
+        return bucket
+
+    def _mark_msg_seen(self, msg: Message) -> None:
+        """Remember a message, and forget the oldest beyond a bound; the original has none."""
+        super()._mark_msg_seen(msg)
+        with self.seen_messages.lock:
+            seen = self.seen_messages.cache
+            while len(seen) > SEEN_MAX:
+                del seen[next(iter(seen))]
+
     def notify_subscriptions(self, publish_message: Message) -> None:
         """Deliver past the 32-deep subscription queues."""
         node_id = node_id_of(PeerId(publish_message.from_id))
@@ -215,6 +251,8 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
         if msg.ByteSize() > self._options.gossip_bytes_max + ENVELOPE_BYTES_MAX:
             self._counters.note("gossip_too_large", peer=str(forwarder))
             return False
+        if self._is_msg_seen(msg):
+            return False  # honest forwarders all bring the same; their bytes are charged
         rate = self._options.gossip_messages_per_s
         bucket = self._message_buckets.get(forwarder)
         if bucket is None:

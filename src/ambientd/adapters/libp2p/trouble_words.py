@@ -26,6 +26,7 @@ TROUBLE_WORDS: Mapping[str, str] = MappingProxyType(
         "frame_not_queued": "a message was dropped: its peer is away, or reads too slowly",
         "frames_over_rate": "a peer sends faster than it may; it is read more slowly",
         "gossip_asked_too_much": "a peer asked for more gossip again than it is owed; cut short",
+        "gossip_author_over_rate": "a node says more by gossip than it may; some was dropped",
         "gossip_bad_message": "gossip of a wrong shape was dropped",
         "gossip_from_stranger": "gossip by a node that is not of the cluster was dropped",
         "gossip_heartbeat_raised": "a beat of gossip failed; the next one follows",
