@@ -5,11 +5,12 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from ambientd.adapters.data_dir import DataDir
 from ambientd.api import frames, naming, operations, replies, requests
 from ambientd.api.client import Client
 from ambientd.errors import UnreachableError
@@ -87,6 +88,38 @@ def test_no_daemon_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UnreachableError, match="is ambientd running") as error:
         client.call(operations.PING, requests.Ping())
     assert f"ambientd --data-dir {tmp_path}" in str(error.value)
+
+
+def test_a_daemon_that_starts_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with DataDir(tmp_path), ExitStack() as stack:
+        later = threading.Timer(
+            0.3, lambda: stack.enter_context(served(path, DeskNode().handlers()))
+        )
+        later.start()
+        with Client(path) as client:
+            assert client.call(operations.PING, requests.Ping()).version == "0"
+        later.join()
+
+
+def test_who_holds_the_folder_and_does_not_answer_is_named_and_no_second_start_is_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ambientd.api.client.START_S", 0.0)
+    (tmp_path / "config.toml").touch()
+    with DataDir(tmp_path), pytest.raises(UnreachableError) as error:
+        Client(tmp_path / "s", tmp_path).call(operations.PING, requests.Ping())
+    assert f"process {os.getpid()} holds {tmp_path}" in str(error.value)
+    assert "start no other" in str(error.value)
+    assert "start it with" not in str(error.value)
+
+
+def test_a_folder_whose_daemon_has_ended_is_not_waited_for(tmp_path: Path) -> None:
+    with DataDir(tmp_path):
+        pass  # its number stays in the lock
+    (tmp_path / "config.toml").touch()
+    with pytest.raises(UnreachableError, match="start it with"):
+        Client(tmp_path / "s", tmp_path).call(operations.PING, requests.Ping())
 
 
 def test_a_clusters_folder_names_a_nodes_folder_in_it(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """The library against a real socket, under both event loops that it promises."""
 
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
 import pytest
 
+from ambientd.adapters.data_dir import DataDir
 from ambientd.api import operations, requests
 from ambientd.api.local_socket import SocketLimits
 from ambientd.client import (
@@ -193,6 +196,20 @@ def test_a_daemon_that_comes_back_is_found_again_and_the_task_is_one(
     anyio.run(test, backend=loop)
     submitted = [each for each in desk.requests if isinstance(each, requests.SubmitTask)]
     assert [each.input for each in submitted] == [b"1", b"3"]
+
+
+def test_a_daemon_that_starts_is_waited_for(loop: str, tmp_path: Path, desk: DeskNode) -> None:
+    async def test() -> None:
+        async with AsyncMesh(link=LocalLink(tmp_path / "s", tmp_path)) as mesh:
+            assert (await mesh.call(operations.STATUS, requests.GetStatus())).node == NODE
+
+    with DataDir(tmp_path), ExitStack() as stack:
+        later = threading.Timer(
+            0.3, lambda: stack.enter_context(served(tmp_path / "s", desk.handlers()))
+        )
+        later.start()
+        anyio.run(test, backend=loop)
+        later.join()
 
 
 def test_many_connections_to_a_daemon_that_is_no_more_cost_one_attempt(

@@ -24,6 +24,22 @@ def holder_of(path: Path) -> str | None:
     return None
 
 
+def living_holder_of(path: Path) -> str | None:
+    """Name the process that holds a folder, if it is seen from here.
+
+    For those who ask often: the lock is tried only where its holder lives, as trying it could keep
+    a daemon that is about to take it from that.
+    """
+    try:
+        number = int((path / "lock").read_text("ascii"))
+        os.kill(number, 0)
+    except PermissionError:
+        pass  # of another user; it lives
+    except (OSError, ValueError, OverflowError):
+        return None
+    return holder_of(path)
+
+
 def _holder(lock: int) -> str:
     number = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
     return f"process {number}" if number.isdigit() else "another process"

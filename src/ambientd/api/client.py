@@ -32,6 +32,10 @@ AGAIN_S = 9.0
 _LEAST_S = 0.1
 _GRACE_S = 5.0
 _ROOM_AFTER_S = 0.02
+START_S = 5.0
+"""How long a daemon is waited for that holds its folder and does not answer yet."""
+
+LOOK_AGAIN_S = 0.1
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -166,15 +170,19 @@ class Client:
         return self._socket
 
     def _reach(self, connection: socket.socket) -> None:
-        """Connect; wait for room where many others ask at once."""
-        until = time.monotonic() + CONNECT_TIMEOUT_S
+        """Connect; wait for room where many others ask at once, and for a daemon that starts."""
+        begun = time.monotonic()
         while True:
             try:
                 connection.connect(str(self._path))
             except BlockingIOError:
-                if time.monotonic() >= until:
+                if time.monotonic() >= begun + CONNECT_TIMEOUT_S:
                     raise
                 time.sleep(_ROOM_AFTER_S)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() >= begun + START_S or starter_of(self._data_dir) is None:
+                    raise
+                time.sleep(LOOK_AGAIN_S)
             else:
                 return
 
@@ -207,12 +215,24 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     return bytes(data)
 
 
+def starter_of(data_dir: Path) -> str | None:
+    """Name the process that holds a folder, such as a daemon that starts; None when nobody does."""
+    from ambientd.adapters.data_dir import living_holder_of
+
+    return living_holder_of(data_dir)
+
+
 def how_to_reach(data_dir: Path, named_with: str) -> str:
     """Say what to do where no daemon of this folder answers: start it, or name another folder."""
     try:
         is_nodes = (data_dir / "config.toml").is_file()
     except PermissionError:
         is_nodes = True  # only its daemon's user may tell
+    if is_nodes and (starter := starter_of(data_dir)) is not None:
+        return (
+            f"{starter} holds {data_dir} and does not answer yet, as while a daemon starts: "
+            "start no other, and try again soon"
+        )
     if is_nodes:
         return f"is ambientd running? start it with: ambientd --data-dir {data_dir}"
     below = min(data_dir.glob("*/config.toml"), default=None)

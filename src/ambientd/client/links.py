@@ -9,7 +9,7 @@ import anyio
 import msgspec
 from anyio.abc import SocketStream
 
-from ambientd.api.client import how_to_reach
+from ambientd.api.client import LOOK_AGAIN_S, START_S, how_to_reach, starter_of
 from ambientd.api.frames import (
     LENGTH_BYTES,
     ReplyFrame,
@@ -100,7 +100,7 @@ class LocalLink:
 
     async def _connected(self) -> SocketStream:
         try:
-            return await anyio.connect_unix(self._path)
+            return await self._reached()
         except OSError as error:
             reason = error.strerror or str(error)
             todo = "is ambientd running?"
@@ -108,6 +108,18 @@ class LocalLink:
                 todo = how_to_reach(self._data_dir, "`data_dir` or AMBIENT_DATA_DIR")
             msg = f"no daemon answers at {self._path} ({reason}); {todo}"
             raise UnreachableError(msg) from error
+
+    async def _reached(self) -> SocketStream:
+        """Connect; wait for a daemon that starts."""
+        until_s = anyio.current_time() + START_S
+        while True:
+            try:
+                return await anyio.connect_unix(self._path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                is_over = self._data_dir is None or anyio.current_time() >= until_s
+                if is_over or starter_of(self._data_dir or self._path.parent) is None:
+                    raise
+            await anyio.sleep(LOOK_AGAIN_S)
 
     async def _exchanged(self, stream: SocketStream, frame: bytes) -> ReplyFrame:
         try:
