@@ -138,3 +138,21 @@ def test_a_restored_store_bears_its_name_only_when_the_key_is_marked(
     assert not (folder / "node.db").exists()
     assert main([*words]) == 0
     assert (folder / "node.db").exists()
+
+
+def test_who_restores_without_the_embedded_chain_is_told_before_another_begins(
+    ctl: Ctl, made: Path, tmp_path: Path
+) -> None:
+    folder = lone(made, tmp_path)
+    elsewhere = tmp_path / "elsewhere" / "node1"
+    shutil.copytree(folder, elsewhere)
+    for node, has_chain in ((folder, True), (elsewhere, False)):
+        text = '[bitcoin]\nchain = "embedded"\nembedded_dir = "../chain"\n'
+        Places(node).config.write_text(text)
+        if has_chain:
+            (node.parent / "chain" / "kernel").mkdir(parents=True)
+        code, _, err = ctl("--data-dir", node, "restore", made / "whole")
+        told = f"no embedded chain is in {node.parent / 'chain'}, and another would begin there"
+        assert (code, told in err) == (0, not has_chain), err
+        doctor = ctl("--data-dir", node, "doctor")[1]
+        assert (told in doctor) is not has_chain, doctor

@@ -89,14 +89,19 @@ class ChainAnchors:
         now: Callable[[], int],
         fund: Callable[[str], Awaitable[object]] | None = None,
         tell: Callable[[AnchorSent], None] | None = None,
+        note: str = "",
     ) -> None:
-        """Take up what the book holds; `fund` gets coins where that needs no person."""
+        """Take up what the book holds; `fund` gets coins where that needs no person.
+
+        `note` is what else people are told of the chain, whenever they ask for its state.
+        """
         self._chain = chain
         self._wallet = wallet
         self._file = file
         self._now = now
         self._fund = fund
         self._tell = tell
+        self._note = note
         self._core = Anchoring(options, wallet, file.load(), wallet.address)
         self._inbox: deque[Event] = deque()
         self._woken = trio.Event()
@@ -141,6 +146,7 @@ class ChainAnchors:
     def status(self) -> ChainState:
         """Tell what the chain last said."""
         detail = f"{self._chain.network}, anchors are paid from {self._wallet.address}"
+        detail = f"{detail}; {self._note}" if self._note else detail
         trouble = self._hanging() or self._away
         state = trouble or self._seen.alarm or "ready"
         return ChainState(state, self._seen.height, detail, trouble)

@@ -15,6 +15,7 @@ from ambientd.adapters.durable_files import sync_directory
 from ambientd.adapters.engines import installed, require
 from ambientd.adapters.owner_file import OwnerFile
 from ambientd.adapters.pin_file import PinFile
+from ambientd.adapters.regtest.files import lack_of_chain
 from ambientd.adapters.stores import STORE_NAMES, open_store
 from ambientd.api.doctor_values import Finding, failed, fails, fine, warns
 from ambientd.api.genesis_files import load_genesis
@@ -24,7 +25,7 @@ from ambientd.api.module_process import ModuleProcess
 from ambientd.api.rest.pages import is_built
 from ambientd.codec.statements import fingerprint
 from ambientd.config.load import load_config
-from ambientd.config.options import Config, EngineChoice, StoreEngine
+from ambientd.config.options import ChainKind, Config, EngineChoice, StoreEngine
 from ambientd.config.places import Places
 from ambientd.errors import AmbientError
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
@@ -65,7 +66,7 @@ def look_at_folder(data_dir: Path, *, is_running: bool) -> list[Finding]:
         holder = holder_of(data_dir)
         found.append(_daemon(data_dir, holder))
         if config is not None and holder is None:
-            found += [_port(config), _store(data_dir, config)]
+            found += [_port(config), _store(data_dir, config), *_chain(places, config)]
     return found
 
 
@@ -256,3 +257,14 @@ def _store(data_dir: Path, config: Config) -> Finding:
     except AmbientError as error:
         return failed("store", error)
     return fine("store", f"{path.name} is whole")
+
+
+def _chain(places: Places, config: Config) -> list[Finding]:
+    """Look whether the embedded chain of a node that has a store is where its config says."""
+    if config.bitcoin.chain is not ChainKind.EMBEDDED:
+        return []
+    if not (places.data_dir / STORE_NAMES[config.store.engine]).exists():
+        return []  # the first start begins it
+    folder = places.embedded_chain(config.bitcoin.embedded_dir)
+    text, _, advice = lack_of_chain(folder).partition(": ")
+    return [warns("chain", text, advice) if text else fine("chain", f"the embedded one, {folder}")]

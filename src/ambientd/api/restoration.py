@@ -8,10 +8,11 @@ from ambientd.adapters.age_files import create_identity, is_sealed, unseal
 from ambientd.adapters.copy_places import copy_of, is_remote
 from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.durable_files import sync_directory, write_synced
+from ambientd.adapters.regtest.files import lack_of_chain
 from ambientd.adapters.stores import STORE_NAMES, open_store
 from ambientd.api.genesis_files import load_genesis
 from ambientd.config.load import load_config
-from ambientd.config.options import StoreEngine
+from ambientd.config.options import ChainKind, StoreEngine
 from ambientd.config.places import Places
 from ambientd.errors import ConfigError, StoreError, UsageError
 from ambientd.runtime.backup import Told, nobody, read_manifest, read_rows
@@ -70,6 +71,17 @@ def restore_node(
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return done
+
+
+def lost_chain(data_dir: Path) -> str:
+    """Say that a node's embedded chain is not where its config says; empty if it is, or has none.
+
+    A relative folder is one beside the node's, so a folder restored elsewhere is without it.
+    """
+    bitcoin = load_config(data_dir).bitcoin
+    if bitcoin.chain is not ChainKind.EMBEDDED:
+        return ""
+    return lack_of_chain(Places(data_dir).embedded_chain(bitcoin.embedded_dir))
 
 
 def verify_backup(

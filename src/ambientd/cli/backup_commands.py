@@ -17,6 +17,7 @@ from ambientd.cli.console import (
     print_json,
     print_line,
     tell,
+    warn,
 )
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import STANDARD_STREAM
@@ -137,7 +138,7 @@ def _identity_of(arguments: VerifyArguments) -> Path | None:
 
 def restore(arguments: RestoreArguments) -> ExitCode:
     """Make a node's store of a backup, without a daemon."""
-    from ambientd.api.restoration import restore_node
+    from ambientd.api.restoration import lost_chain, restore_node
 
     data_dir = data_dir_of(arguments)
     with counting("checking every block and restoring it", "rows") as gauge:
@@ -160,5 +161,7 @@ def restore(arguments: RestoreArguments) -> ExitCode:
             "peg.key signs on with the peg.book that it had last, never with an older copy; "
             "without that: ambientctl key replace-peg"
         )
+    if fault := lost_chain(data_dir):
+        warn(fault)
     print_line(f"start it: ambientd --data-dir {data_dir}")
     return ExitCode.DONE

@@ -13,10 +13,14 @@ from ambientd.adapters.anchor_file import AnchorFile
 from ambientd.adapters.anchor_service import ChainAnchors
 from ambientd.adapters.anchor_wallet import anchor_wallet
 from ambientd.adapters.chains import OpenChain, open_chain
+from ambientd.adapters.header_keeper import HeaderKeeper
 from ambientd.adapters.peg_keys import open_signing, replaced_signing
 from ambientd.adapters.peg_service import PegService
+from ambientd.adapters.regtest.files import lack_of_chain
 from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.identity import Identity
+from ambientd.config.options import ChainKind
+from ambientd.errors import AmbientError
 from ambientd.ledger.state import LedgerState
 from ambientd.model.record import PegBody
 from ambientd.node.event import BodiesProposed
@@ -57,9 +61,31 @@ async def open_bitcoin(
     """Open the chain that the config names; the embedded one is started if needed."""
     bitcoin, network = identity.config.bitcoin, identity.genesis.bitcoin_network
     clock = SystemClock()
+    is_embedded = bitcoin.chain is ChainKind.EMBEDDED
+    if is_embedded and ledger.applied_index:
+        lack = lack_of_chain(identity.places.embedded_chain(bitcoin.embedded_dir))
+        if lack:
+            log.warning("ANOTHER EMBEDDED CHAIN BEGINS", reason=lack)
     opened = await open_chain(bitcoin, network, identity.places, lambda: clock.unix_ms() / 1000)
-    anchors = _anchors(identity, opened, now, lambda sent: news.tell(AnchorTold(sent, now())))
+    note = ""
+    if is_embedded and await is_another(opened.headers, ledger):
+        note = "NOT THE CHAIN OF EARLIER ANCHORS: see [bitcoin] embedded_dir in config.toml"
+        log.warning(note)
+    anchors = _anchors(identity, opened, now, lambda sent: news.tell(AnchorTold(sent, now())), note)
     return BitcoinParts(opened, anchors, _peg(identity, passphrase, opened, ledger, pump, now))
+
+
+async def is_another(headers: HeaderKeeper, ledger: LedgerState) -> bool:
+    """Tell whether a chain that answers lacks the log's newest anchor: then it is not that one."""
+    sizes = ledger.anchored_sizes(1)
+    closed = ledger.checkpoint(sizes[0]) if sizes else None
+    if closed is None or closed.anchor is None:
+        return False
+    try:
+        await headers.follow()
+    except AmbientError:
+        return False  # anchoring says that, as of any chain
+    return not headers.chain.confirmations(closed.anchor.header, closed.anchor.height)
 
 
 def _anchors(
@@ -67,6 +93,7 @@ def _anchors(
     opened: OpenChain,
     now: Callable[[], int],
     tell: Callable[[AnchorSent], None],
+    note: str,
 ) -> ChainAnchors:
     """Give the way into Bitcoin."""
     wallet = anchor_wallet(identity.seed, identity.genesis.bitcoin_network)
@@ -77,7 +104,7 @@ def _anchors(
     if opened.chain.network == "regtest":  # Bitcoin blocks come in seconds, asking costs nothing
         caps = replace(caps, rebroadcast_ms=5_000, look_ms=200, retry_ms=2_000, watch_ms=5_000)
     file = AnchorFile(identity.places.anchors)
-    return ChainAnchors(opened.chain, wallet, file, caps, now, opened.fund, tell)
+    return ChainAnchors(opened.chain, wallet, file, caps, now, opened.fund, tell, note)
 
 
 def _peg(

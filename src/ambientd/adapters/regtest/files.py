@@ -8,6 +8,7 @@ COOKIE_FILE = ".cookie"
 ENDPOINT_FILE = "endpoint"
 LOCK_FILE = "lock"
 PROCESS_LOG_FILE = "regtest.log"
+KERNEL_FOLDER = "kernel"
 NEW_CHAIN_MIB = 67
 """Room that the engine wants for a new chain: 16 MiB that it takes, and 50 that it leaves free."""
 
@@ -39,3 +40,14 @@ def lack_of_room(data_dir: Path) -> str:
     if free_mib >= NEW_CHAIN_MIB:
         return ""
     return f"{there} has {free_mib} MiB of room, and a new chain needs {NEW_CHAIN_MIB}: make room"
+
+
+def lack_of_chain(data_dir: Path) -> str:
+    """Say that a folder holds no chain, and what follows for who used one; empty if it holds it."""
+    if (data_dir / KERNEL_FOLDER).is_dir():
+        return ""
+    return (
+        f"no embedded chain is in {data_dir}, and another would begin there at height 0, which "
+        "knows no earlier anchor: put the old chain's folder there, or name its place as [bitcoin] "
+        "embedded_dir in config.toml"
+    )

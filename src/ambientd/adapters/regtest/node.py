@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ambientd.adapters.regtest import miner
 from ambientd.adapters.regtest.block_log import BlockLog
+from ambientd.adapters.regtest.files import KERNEL_FOLDER
 from ambientd.adapters.regtest.index import ChainIndex
 from ambientd.adapters.regtest.kernel import Kernel, Verdict
 from ambientd.adapters.regtest.mempool import Entry, Mempool, Refusal
@@ -27,7 +28,7 @@ class RegtestNode:
         self.lock = threading.RLock()
         self.is_closed = False
         self.data_dir = data_dir
-        self.kernel = Kernel(data_dir / "kernel")
+        self.kernel = Kernel(data_dir / KERNEL_FOLDER)
         self._log = BlockLog(data_dir / "blocks.log")
         for raw in self._log.replay():
             if not self.kernel.is_connected(raw):  # asking is far cheaper than handing in
