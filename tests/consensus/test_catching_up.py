@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ambientd.consensus.block_tree import BlockTree
-from ambientd.consensus.catch_up import FETCHERS_MAX, CatchUp, FetchLimit, serve
+from ambientd.consensus.catch_up import (
+    EVIDENCE_BURST,
+    FETCHERS_MAX,
+    CatchUp,
+    EvidenceLimit,
+    FetchLimit,
+    serve,
+)
 from ambientd.consensus.certificates import Committee
 from ambientd.consensus.effects import Committed, PeerFault, Send
 from ambientd.consensus.messages import Append, Blocks, Fetch, QcNotice, Timeout, Vote
@@ -253,6 +260,17 @@ def test_many_fetching_strangers_fill_no_memory_and_keep_no_member_out() -> None
     assert all(limit.allows(member, 0) for member in opts.members)
     assert limit.allows(b"z" * 32, 100)
     assert len(limit) == 1
+
+
+def test_many_strangers_with_late_evidence_fill_no_memory_and_keep_no_member_out() -> None:
+    opts = options(4)
+    limit = EvidenceLimit(opts)
+    allowed = [limit.allows(number.to_bytes(32, "big"), 0) for number in range(1_000)]
+    assert allowed.count(True) == len(limit) == FETCHERS_MAX
+    judged = [limit.allows(opts.members[0], 0) for _ in range(2 * EVIDENCE_BURST)]
+    assert judged.count(True) == EVIDENCE_BURST
+    assert limit.allows(opts.members[0], opts.t0_ms // 4)
+    assert limit.allows(b"z" * 32, opts.t0_ms)
 
 
 def test_a_node_that_lags_far_asks_nobody_more_often_than_it_is_served() -> None:

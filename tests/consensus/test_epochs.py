@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
 from ambientd.consensus import beacon
+from ambientd.consensus.catch_up import EVIDENCE_BURST
 from ambientd.consensus.effects import (
     Committed,
     Effect,
@@ -347,6 +348,17 @@ def test_evidence_of_an_old_epoch_still_convicts() -> None:
     assert of(effects, EvidenceFound) == [EvidenceFound(bench.key(3), message.evidence, 0)]
     assert sent(effects, EvidenceMessage) == [message]  # as it came: of the first epoch
     assert bench.receive(0, 2, message) == []
+
+
+def test_evidence_of_an_old_epoch_that_proves_nothing_is_a_fault_and_a_flood_is_not_judged() -> (
+    None
+):
+    bench = changed()
+    vote = bench.vote(3, bench.block(0, 1, bench.genesis, record(1)))
+    false = EvidenceMessage(EquivocalVotes(vote, replace(vote, hash=b"x" * 32)))
+    faults = [len(of(bench.receive(0, 2, false), PeerFault)) for _ in range(EVIDENCE_BURST + 50)]
+    assert faults == [1] * EVIDENCE_BURST + [0] * 50
+    assert of(bench.receive(0, 1, false), PeerFault), "each peer has its own measure"
 
 
 # What a stranger checks.

@@ -130,6 +130,7 @@ def test_evidence_from_a_peer_is_checked_before_it_is_believed() -> None:
     real = EquivocalBlocks(one.header, one.signature, two.header, two.signature)
     assert of(bench.receive(3, 1, EvidenceMessage(real)), EvidenceFound)
     assert not bench.receive(3, 1, EvidenceMessage(real))
+    assert not bench.receive(3, 1, EvidenceMessage(empty)), "who is convicted needs no judging"
 
 
 def known(term: int) -> QuorumCertificate:

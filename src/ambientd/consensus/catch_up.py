@@ -7,6 +7,7 @@ from ambientd.consensus.block_tree import BlockTree
 from ambientd.consensus.messages import Append, Blocks, EpochEnd, QuorumCertificate, Snapshot
 from ambientd.consensus.options import ConsensusOptions, Random
 from ambientd.consensus.pacemaker import REST_MS_MAX
+from ambientd.model.genesis import MEMBERS_MAX
 
 
 class BlockSource(Protocol):
@@ -58,6 +59,35 @@ class FetchLimit:
         if sender in self._served or is_crowded:
             return False
         self._served[sender] = now
+        return True
+
+
+EVIDENCE_BURST = MEMBERS_MAX
+"""A whole committee may be convicted at once, and each peer says so of each."""
+
+
+class EvidenceLimit:
+    """Judges evidence of epochs that are over: so many at once of a peer, then one every T0/4."""
+
+    def __init__(self, options: ConsensusOptions) -> None:
+        self._pause_ms = options.t0_ms // 4
+        self._members = frozenset(options.members)
+        self._clear_at: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._clear_at)
+
+    def allows(self, sender: bytes, now: int) -> bool:
+        """Tell whether to judge one more now, and note it."""
+        clear_at = max(now, self._clear_at.pop(sender, now))
+        if clear_at + self._pause_ms > now + EVIDENCE_BURST * self._pause_ms:
+            self._clear_at[sender] = clear_at
+            return False
+        if len(self._clear_at) >= FETCHERS_MAX:
+            self._clear_at = {key: at for key, at in self._clear_at.items() if at > now}
+            if len(self._clear_at) >= FETCHERS_MAX and sender not in self._members:
+                return False
+        self._clear_at[sender] = clear_at + self._pause_ms
         return True
 
 

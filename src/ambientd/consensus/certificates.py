@@ -157,6 +157,13 @@ class Verifier:
         )
         return signed and self.qc_holds(high)
 
+    def accused(self, evidence: Evidence) -> bytes:
+        """Give the key that evidence is about, whatever it proves."""
+        if isinstance(evidence, EquivocalBlocks):
+            return evidence.first.proposer
+        vote = evidence.first if isinstance(evidence, EquivocalVotes) else evidence.vote
+        return self._key(vote.member)
+
     def culprit(self, evidence: Evidence) -> bytes | None:
         """Give the key that the two signatures convict, or None when they prove nothing."""
         if isinstance(evidence, EquivocalBlocks):

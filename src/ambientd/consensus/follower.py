@@ -303,6 +303,8 @@ class Follower:
         return None
 
     def _on_evidence(self, evidence: Evidence) -> str | None:
+        if self._verifier.accused(evidence) in self._convicted:
+            return None  # known, and not worth two signature checks
         culprit = self._verifier.culprit(evidence)
         if culprit is None:
             return "the evidence proves nothing"

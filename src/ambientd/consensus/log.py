@@ -13,7 +13,7 @@ import msgspec
 
 from ambientd.codec import merkle
 from ambientd.consensus import beacon
-from ambientd.consensus.catch_up import EpochSource, FetchLimit, serve_ended
+from ambientd.consensus.catch_up import EpochSource, EvidenceLimit, FetchLimit, serve_ended
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import (
@@ -93,6 +93,7 @@ class Log:
         self._stops = stops
         self._limit = FetchLimit(first)
         self._hint_limit = FetchLimit(first)
+        self._late_limit = EvidenceLimit(first)
         self._ended: Committed | None = None
         self._server = SnapshotServer(first, blocks)
         self._fetcher = SnapshotFetcher(first, stops.read)
@@ -317,7 +318,7 @@ class Log:
         if epoch == self.number:
             return self._labelled(self._hand_over(sender, message, now))
         if isinstance(message, EvidenceMessage):
-            return self._labelled(self._judge_late(epoch, message), epoch)
+            return self._labelled(self._judge_late(sender, epoch, message, now), epoch)
         return self._labelled(self._help(sender, epoch, message, now), epoch)
 
     def _on_epochs(self, sender: bytes, message: Epochs, now: int) -> list[Effect]:
@@ -349,14 +350,18 @@ class Log:
                 answers.append(Send(sender, blocks))
         return answers
 
-    def _judge_late(self, epoch: int, message: EvidenceMessage) -> list[Effect]:
-        """Convict a member of an epoch that is over; what convicts nobody is not worth a word."""
-        options = self._options_of(epoch)
+    def _judge_late(
+        self, sender: bytes, epoch: int, message: EvidenceMessage, now: int
+    ) -> list[Effect]:
+        """Convict a member of an epoch that is over."""
+        options = self._options_of(epoch) if self._late_limit.allows(sender, now) else None
         if options is None:
             return []
         committee = Committee(options.members, options.seed)
         culprit = Verifier(options, committee).culprit(message.evidence)
-        if culprit is None or committee.number(culprit) is None:
+        if culprit is None:
+            return [PeerFault(sender, "the evidence proves nothing")]
+        if committee.number(culprit) is None:
             return []
         return self.current.convict_of(epoch, culprit, message.evidence)
 
