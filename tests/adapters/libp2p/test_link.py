@@ -1,16 +1,20 @@
-"""A link between two that have nothing to say: each hears the other, at the least cost."""
+"""A link between two: each hears the other, at the least cost, and it ends when it is told to."""
 
 import random
 from dataclasses import dataclass
 
 import trio
+from libp2p.stream_muxer.yamux import yamux
 from trio.testing import MockClock, memory_stream_pair
 
 from ambientd.adapters.libp2p.foreign import Stream
 from ambientd.adapters.libp2p.frames import FrameDecoder, FrameKind
 from ambientd.adapters.libp2p.guard import Counters
+from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.adapters.libp2p.link import PROBE_EVERY, Inbox, Link, Meter
+from ambientd.adapters.libp2p.muxer import GuardedYamux
 from ambientd.ports.transport import TransportOptions
+from tests.ports.transport_contract import NODES
 
 OPTIONS = TransportOptions()
 PERIODS = 60
@@ -111,3 +115,47 @@ async def test_whoever_floods_a_peer_that_reads_slowly_hears_it_all_the_time(
             assert trio.current_time() - flooding.heard_s < 3 * OPTIONS.heartbeat_s
         nursery.cancel_scope.cancel()
     assert not reasons
+
+
+class Trickle:
+    """A connection of a peer that takes a frame now and then, and says nothing."""
+
+    is_initiator = True
+
+    def __init__(self) -> None:
+        self.frames = 0
+
+    async def write(self, _: bytes) -> None:
+        await trio.sleep(OPTIONS.heartbeat_s / 2)
+        self.frames += 1
+
+    async def close(self) -> None:
+        pass
+
+
+class Mute(yamux.YamuxStream):  # type: ignore[misc]
+    """A stream that brings nothing."""
+
+    async def read(self, n: int | None = -1) -> bytes:
+        del n
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+async def test_a_link_that_is_told_to_end_writes_nothing_more_of_a_full_queue(
+    autojump_clock: MockClock,
+) -> None:
+    connection, peer, counters = Trickle(), peer_id_of(NODES[2]), Counters()
+    muxer = GuardedYamux(connection, peer, OPTIONS.slow_limit_s, counters, lambda _: True)
+    stream = Mute(1, muxer, is_initiator=True)
+    stream.send_window = WINDOW_BYTES
+    banned = link(stream, 2)
+    while banned.send(bytes(32_000)):
+        pass
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(banned.run)
+        await trio.sleep(OPTIONS.heartbeat_s / 5)
+        banned.end("banned")
+        told_s = trio.current_time()
+    assert connection.frames == 1, "more than what was on its way"
+    assert trio.current_time() - told_s < OPTIONS.heartbeat_s / 2

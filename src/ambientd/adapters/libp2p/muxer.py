@@ -102,6 +102,8 @@ _write_in_turn = yamux.YamuxStream.write
 
 async def _write(stream: Stream, data: bytes) -> None:
     """Write one frame if the window takes it: between look and take nobody else has a turn."""
+    # The frame itself is shielded: without this, who is told to end would write on and on.
+    await trio.lowlevel.checkpoint_if_cancelled()
     size = len(data)
     is_closed = stream.closed or stream.send_closed
     if is_closed or not 0 < size <= min(stream.send_window, FRAME_BYTES_MAX):
