@@ -326,19 +326,17 @@ class Replica:
     def execute(self, effect: Effect) -> Delivery | None:
         """Carry out one effect on the store, or give what must be sent."""
         match effect:
-            case PersistBlock() | PersistSafety() | Committed():
+            case PersistBlock() | PersistSafety() | Committed() | VoteDecided():
                 self.disk.take(partial(self._keep, effect))
             case Send():
                 return Delivery(effect.to, encode_message(effect.message))
             case Broadcast():
                 return Delivery(None, encode_message(effect.message))
-            case VoteDecided():
-                self.store.has_mark = True
             case _:
                 pass
         return None
 
-    def _keep(self, effect: PersistBlock | PersistSafety | Committed) -> None:
+    def _keep(self, effect: PersistBlock | PersistSafety | Committed | VoteDecided) -> None:
         match effect:
             case PersistBlock():
                 self.store.tail[effect.hash] = effect.block
@@ -347,6 +345,8 @@ class Replica:
             case Committed():
                 self.store.apply(effect)
                 self._must_apply = True
+            case VoteDecided():
+                self.store.has_mark = True
 
     def settle(self, now: int) -> Sequence[Effect]:
         """Say Applied after commits."""

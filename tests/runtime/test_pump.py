@@ -9,6 +9,7 @@ import trio.testing
 
 from ambientd.codec.signing import SIGNATURE_BYTES
 from ambientd.codec.statements import sign_record
+from ambientd.consensus.effects import VoteDecided
 from ambientd.errors import StoreError
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
@@ -220,15 +221,16 @@ async def test_an_empty_store_is_the_genesis(tmp_path: Path) -> None:
     assert (back.log, back.telemetry_epoch, back.ledger.applied_index) == (None, 0, 0)
 
 
+class FillingStore(MemoryStore):
+    is_full = False
+
+    def write(self, batch: tuple[Write, ...]) -> None:
+        if self.is_full:
+            raise StoreError("the disk is full")
+        super().write(batch)
+
+
 async def test_a_failed_write_ends_the_pump_before_anything_leaves(tmp_path: Path) -> None:
-    class FillingStore(MemoryStore):
-        is_full = False
-
-        def write(self, batch: tuple[Write, ...]) -> None:
-            if self.is_full:
-                raise StoreError("the disk is full")
-            super().write(batch)
-
     genesis, seed = found_cluster(tmp_path / "c")
     store = FillingStore()
     left: list[NodeEffect] = []
@@ -239,6 +241,35 @@ async def test_a_failed_write_ends_the_pump_before_anything_leaves(tmp_path: Pat
         with pytest.raises(StoreError, match="full"):
             await pump.run(left.append, [Started()])
     assert left == []
+
+
+@pytest.mark.parametrize("may_vote", [False, True])
+async def test_that_a_key_never_votes_is_kept_before_what_told_so_and_that_it_votes_after(
+    tmp_path: Path, *, may_vote: bool
+) -> None:
+    """What told so may be a block, which is not written again after a stop in between."""
+    genesis, seed = found_cluster(tmp_path / "c")
+    journal: list[object] = []
+    store, told = NotingStore(journal), PersistTelemetryEpoch(7)
+    decided = VoteDecided(may_vote=may_vote)
+    async with StoreWriter(store) as writer:
+        pump = Pump(node_on(store, writer, genesis, seed), Clock(), writer)
+        journal.clear()
+        await pump._carry_out([decided, told], journal.append)
+        assert len(journal) == 2
+        assert journal.index(decided) == (1 if may_vote else 0)
+
+
+async def test_a_full_disk_lets_nobody_forget_that_a_key_never_votes(tmp_path: Path) -> None:
+    genesis, seed = found_cluster(tmp_path / "c")
+    store, decided = FillingStore(), VoteDecided(may_vote=False)
+    done: list[NodeEffect] = []
+    async with StoreWriter(store) as writer:
+        pump = Pump(node_on(store, writer, genesis, seed), Clock(), writer)
+        store.is_full = True
+        with pytest.raises(StoreError, match="full"):
+            await pump._carry_out([decided, PersistTelemetryEpoch(7)], done.append)
+    assert done == [decided]
 
 
 async def test_a_poster_waits_while_too_much_waits_already(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Events that wait are handled together, for a slice of time at most; their persist effects become
 one transaction, and only then does the rest happen. So a busy node syncs no more often than an
-idle one.
+idle one. Before all of them, that a key never votes is kept apart from the store.
 """
 
 from collections import deque
@@ -11,6 +11,7 @@ from typing import Protocol
 
 import trio
 
+from ambientd.consensus.effects import VoteDecided
 from ambientd.node.core import Node
 from ambientd.node.effect import NodeEffect
 from ambientd.node.event import BodiesProposed, Event, FrameReceived, GossipReceived, Ticked
@@ -101,10 +102,12 @@ class Pump:
         rest: list[NodeEffect] = []
         for effect in effects:
             durable = writes_of(effect)
-            if durable is None:
-                rest.append(effect)
-            else:
+            if durable is not None:
                 writes += durable
+            elif effect == VoteDecided(may_vote=False):
+                perform(effect)  # what told so is written next, and never tells it again
+            else:
+                rest.append(effect)
         if writes:
             await self.writer.write(writes)
         for effect in rest:
