@@ -86,6 +86,52 @@ def test_among_many_a_later_word_is_said_at_once_and_repeated_as_among_few() -> 
         assert offerer.next_deadline(cluster.state, ()) == now + AGAIN_MS
 
 
+def test_among_few_a_first_word_too_is_repeated_as_often_as_a_later_one() -> None:
+    cluster = TestCluster()
+    offerer = Offerer(cluster.node(1))
+    offerer.on_wish(PAUSED)
+    for now in range(NOW, NOW + 6 * AGAIN_MS, AGAIN_MS):
+        assert said(offerer, cluster, now=now)
+        assert offerer.next_deadline(cluster.state, ()) == now + AGAIN_MS
+
+
+def with_words_unheard(cluster: TestCluster) -> tuple[Offerer, int]:
+    """Give a newcomer that has just said for the sixth time what does not show, and that time."""
+    offerer, now = Offerer(cluster.node(1)), NOW
+    offerer.on_wish(PAUSED)
+    said(offerer, cluster, now=now)
+    for _ in range(6):
+        due = offerer.next_deadline(cluster.state, ())
+        assert due is not None
+        now = due
+        assert said(offerer, cluster, now=now)
+    assert offerer.next_deadline(cluster.state, ()) == now + AGAIN_MS_MAX
+    return offerer, now
+
+
+def test_a_newcomer_whose_owner_changes_its_mind_says_so_at_the_next_beat() -> None:
+    cluster = among_many()
+    offerer, now = with_words_unheard(cluster)
+    offerer.on_wish(PAUSED)
+    assert said(offerer, cluster, now=now + 1) == [], "the same wish is no news"
+    offerer.on_wish(Wish(closed=Closed.HOT))
+    said(offerer, cluster, now=now + 1)
+    beat = next_beat_ms(now + 1, len(cluster.state.nodes()))
+    assert offerer.next_deadline(cluster.state, ()) == beat
+    [body] = said(offerer, cluster, now=beat)
+    assert body.closed == Closed.HOT
+    assert offerer.next_deadline(cluster.state, ()) == beat + AGAIN_MS
+
+
+def test_a_newcomer_whose_first_word_has_landed_waits_no_longer_than_others() -> None:
+    cluster = among_many()
+    offerer, now = with_words_unheard(cluster)
+    cluster.block((1, Offer(closed=Closed.OPEN, refuses=(), hands_back=(), said_ms=now)))
+    assert offerer.next_deadline(cluster.state, ()) == now + AGAIN_MS
+    assert said(offerer, cluster, now=now + AGAIN_MS - 1) == []
+    assert said(offerer, cluster, now=now + AGAIN_MS)
+
+
 def test_a_clock_that_was_set_back_does_not_silence_the_owner() -> None:
     cluster = TestCluster()
     offerer = Offerer(cluster.node(1))
