@@ -46,6 +46,7 @@ from ambientd.model.genesis import Label, NodeKind, Profile
 from ambientd.node.build import beacon_secret
 from ambientd.rules.peg_networks import MAIN_SAT_DEFAULT, NOT_AUDITED, UNAUDITED, peg_fault
 from tests.missing import missing
+from tests.own_ports import own_port
 
 PLAN = ClusterPlan(created_ms=1_000, base_port=21_000)
 
@@ -310,6 +311,17 @@ def test_a_newcomer_listens_as_far_as_its_token_reaches_unless_told_otherwise(
     chosen = JoinPlan(now_ms=5, listen="127.0.0.1:4999")
     node = join_cluster(tmp_path / "m", read_token(text), text, chosen)
     assert load_config(node.data_dir).listen_address() == ("127.0.0.1", 4999)
+
+
+def test_two_clusters_founded_one_after_the_other_do_not_draw_the_same_ports(
+    tmp_path: Path,
+) -> None:
+    plan = ClusterPlan(base_port=own_port(), bitcoin="off")
+    ports: list[int] = []
+    for name in ("one", "other"):  # neither is started in between
+        founded = create_cluster(tmp_path / name, 2, plan)
+        ports += [load_config(node.data_dir).listen_address()[1] for node in founded.nodes]
+    assert len(set(ports)) == 4
 
 
 def test_two_that_join_one_after_the_other_do_not_draw_the_same_port(tmp_path: Path) -> None:

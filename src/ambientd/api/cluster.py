@@ -12,7 +12,7 @@ from ambientd.adapters.keys import create_key
 from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.genesis_files import write_genesis
 from ambientd.api.invitation import JoinToken, stays_on_this_machine
-from ambientd.api.own_ports import LISTEN_HOST, WILDCARD_HOST, free_ports, port_beside
+from ambientd.api.own_ports import LISTEN_HOST, WILDCARD_HOST, port_beside, ports_beside
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
 from ambientd.config.options import (
@@ -122,12 +122,15 @@ def create_cluster(root: Path, members: int, plan: ClusterPlan | None = None) ->
     plan = plan if plan is not None else ClusterPlan()
     _check_plan(members, plan)
     _profile_of(_said_of("node1", plan.regions[0], plan))
-    if plan.is_spread:
-        ports = [plan.base_port] * members  # of other machines: nothing is known of theirs
-    else:
-        ports = free_ports(plan.base_port, members, _listen_host(plan.host))
+    if plan.is_spread:  # of other machines: nothing is known of their ports
+        return _claim_and_write(root, plan, [plan.base_port] * members)
+    with ports_beside(root, plan.base_port, members, _listen_host(plan.host)) as ports:
+        return _claim_and_write(root, plan, ports)
+
+
+def _claim_and_write(root: Path, plan: ClusterPlan, ports: list[int]) -> Founded:
     _claim(root)
-    names = [f"node{number}" for number in range(1, members + 1)]
+    names = [f"node{number}" for number in range(1, len(ports) + 1)]
     try:
         return _write_cluster(root, plan, names, ports)
     except OSError as error:

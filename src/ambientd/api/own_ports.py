@@ -4,7 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ambientd.config.load import load_config
@@ -31,8 +31,7 @@ def free_ports(
 
 
 def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -42,6 +41,10 @@ def _is_free(host: str, port: int) -> bool:
                 raise ConfigError(msg) from error
             return False
     return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def own_ports(firsts: range) -> tuple[int, socket.socket]:
@@ -83,28 +86,45 @@ def port_beside(folder: Path, base_port: int) -> Iterator[int]:
 
     Such a node may not have been started yet, so its port counts as its config names it.
     """
+    with ports_beside(folder, base_port, 1, WILDCARD_HOST) as [port]:
+        yield port
+
+
+@contextmanager
+def ports_beside(folder: Path, base_port: int, count: int, host: str) -> Iterator[list[int]]:
+    """Keep so many ports of `host`, as `port_beside` does one."""
     taken: set[int] = set()
     while True:
-        [port] = free_ports(base_port, 1, WILDCARD_HOST, but=taken)
-        with socket.socket() as claim:
-            claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                claim.bind((WILDCARD_HOST, port))
-                claim.listen()
-            except OSError:
-                taken.add(port)
-                continue
-            # Not before the port is ours: who had it a moment ago has written its config by now.
-            taken |= _ports_of_neighbours(folder)
-            if port not in taken:
-                yield port
+        ports = free_ports(base_port, count, host, but=taken)
+        with ExitStack() as claims:
+            lost = {port for port in ports if not _is_kept(host, port, claims)}
+            # Not before the ports are ours: who had one a moment ago has written its config by now.
+            taken |= lost | _ports_of_neighbours(folder)
+            if taken.isdisjoint(ports):
+                yield ports
                 return
 
 
+def _is_kept(host: str, port: int, claims: ExitStack) -> bool:
+    """Keep a port until `claims` are given back; tell whether nobody else has it."""
+    claim = claims.enter_context(socket.socket(_family(host), socket.SOCK_STREAM))
+    claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        claim.bind((host, port))
+        claim.listen()
+    except OSError:
+        return False
+    return True
+
+
 def _ports_of_neighbours(folder: Path) -> set[int]:
-    """Read the ports of nodes in folders beside this one; unreadable configs count for nothing."""
+    """Read the ports of nodes in folders beside this one, and in those of clusters beside it.
+
+    Unreadable configs count for nothing.
+    """
     found: set[int] = set()
-    for path in folder.absolute().parent.glob("*/config.toml"):
+    parent = folder.absolute().parent
+    for path in (*parent.glob("*/config.toml"), *parent.glob("*/*/config.toml")):
         with suppress(ConfigError, OSError):
             if path.is_file():  # and no pipe, in a folder that is open to everybody
                 found.add(load_config(path.parent).listen_address()[1])
