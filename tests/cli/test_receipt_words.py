@@ -25,6 +25,15 @@ def test_two_files_are_told_to_come_one_after_the_other(ctl: Ctl, receipt: Path)
     assert "is one word too many: one receipt is checked at a time" in err
 
 
+def test_what_is_too_large_for_a_receipt_is_none_and_nobody_is_told_to_make_it_smaller(
+    ctl: Ctl,
+) -> None:
+    code, _, err = ctl("receipt", "verify", "/dev/zero")
+    assert code == 2
+    assert "too many for one: check the path" in err
+    assert "smaller" not in err
+
+
 def test_headers_that_are_not_there_are_named_with_how_to_get_them(
     ctl: Ctl, receipt: Path, tmp_path: Path
 ) -> None:

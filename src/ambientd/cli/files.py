@@ -11,6 +11,8 @@ from ambientd.errors import UsageError
 FILE_BYTES_MAX = 60 * 1024 * 1024
 STANDARD_STREAM = "-"
 _PLAIN = frozenset("\n\r\t")
+_MADE_HERE = frozenset({"module", "input", "inputs", "study", "config", "model"})
+"""What whoever reads it can make smaller; of all else, one that is too large is none."""
 
 
 def read_file(path: str, what: str, size_bytes_max: int = FILE_BYTES_MAX) -> bytes:
@@ -25,7 +27,8 @@ def read_file(path: str, what: str, size_bytes_max: int = FILE_BYTES_MAX) -> byt
         msg = f"{path}: cannot read the {what}: {error.strerror}; check the path"
         raise UsageError(msg) from error
     if len(data) > size_bytes_max:
-        msg = f"{path}: the {what} has more than {size_bytes_max} bytes; make it smaller"
+        todo = "make it smaller" if what in _MADE_HERE else "too many for one: check the path"
+        msg = f"{path}: the {what} has more than {size_bytes_max} bytes; {todo}"
         raise UsageError(msg)
     return data
 
