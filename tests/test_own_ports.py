@@ -1,5 +1,6 @@
 """Tests that go beside each other, in one run or in several, listen at no port of another's."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from ambientd.api.cluster import BASE_PORT, MEMBERS_MAX
 from ambientd.api.local_daemons import LOCAL_PORTS
 from ambientd.api.own_ports import claimed, own_ports, port_beside
+from ambientd.config.load import load_config
 from ambientd.errors import ConfigError
 from tests.own_ports import FRESH_FROM, FRESH_TO, PORTS, fresh_port, own_port
 
@@ -79,3 +81,15 @@ def test_a_port_that_a_neighbour_is_to_listen_at_or_that_is_being_chosen_is_pass
         assert third > first
     with port_beside(tmp_path / "elsewhere" / "n", first) as fourth:
         assert fourth == first
+
+
+def test_a_neighbours_config_that_no_memory_holds_counts_for_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "first" / "config.toml"
+    config.parent.mkdir()
+    config.touch()
+    os.truncate(config, 1 << 40)  # takes no room on the disk
+    base = own_port() + FRESH_FROM
+    with port_beside(tmp_path / "n", base) as port:
+        assert port >= base
+    with pytest.raises(ConfigError, match="at most 1048576 bytes"):
+        load_config(config.parent)

@@ -24,7 +24,8 @@ def load_config(data_dir: Path) -> Config:
 def read_text(path: Path) -> str:
     """Read a config file; raise ConfigError for what cannot be one."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(CONFIG_BYTES_MAX + 1)
     except FileNotFoundError as error:
         msg = (
             f"{path}: no such file; create a node with `ambientctl cluster create DIR` "
@@ -40,7 +41,7 @@ def read_text(path: Path) -> str:
 def decode_text(data: bytes, where: str) -> str:
     """Decode a config file's bytes; raise ConfigError for what cannot be one."""
     if len(data) > CONFIG_BYTES_MAX:
-        msg = f"{where}: has {len(data)} bytes, at most {CONFIG_BYTES_MAX} are read"
+        msg = f"{where}: is too large; at most {CONFIG_BYTES_MAX} bytes are read"
         raise ConfigError(msg)
     try:
         return data.decode("utf-8")
