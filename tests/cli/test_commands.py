@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import shlex
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -900,6 +901,16 @@ def test_the_headers_a_daemon_keeps_are_exported_up_to_where_they_are_right(
     assert decode_headers(out_path.read_bytes()).tip_hash == kept.chain.tip_hash
     code, _, err = ctl("--data-dir", "/nowhere", "headers", "export", str(out_path))
     assert (code, "keeps no Bitcoin headers yet" in err) == (2, True)
+
+
+def test_commands_to_copy_name_a_folder_as_a_shell_reads_it(ctl: Ctl, tmp_path: Path) -> None:
+    root = tmp_path / "a b" / "ü x"
+    code, out, _ = ctl("cluster", "create", root, "--members", "1", "--bitcoin", "off")
+    lines = [line for line in out.splitlines() if "--data-dir" in line]
+    assert (code, len(lines)) == (0, 2)
+    assert all(str(root / "node1") in shlex.split(line) for line in lines), lines
+    code, _, err = ctl("--data-dir", root / "node1", "status")
+    assert (code, str(root / "node1") in shlex.split(err.replace("`", ""))) == (3, True)
 
 
 def test_headers_come_from_a_server_one_names(ctl: Ctl, tmp_path: Path) -> None:

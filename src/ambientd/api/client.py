@@ -1,5 +1,6 @@
 """The blocking client of the local socket; starts in milliseconds, so it imports almost nothing."""
 
+import shlex
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -234,7 +235,8 @@ def how_to_reach(data_dir: Path, named_with: str) -> str:
             "start no other, and try again soon"
         )
     if is_nodes:
-        return f"is ambientd running? start it with: ambientd --data-dir {data_dir}"
+        folder = shlex.quote(str(data_dir))
+        return f"is ambientd running? start it with: ambientd --data-dir {folder}"
     below = min(data_dir.glob("*/config.toml"), default=None)
     if below is not None:
         todo = f"name a node's folder in it with {named_with}, such as {below.parent}"

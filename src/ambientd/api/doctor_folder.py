@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import shutil
 import socket
 import stat
@@ -216,7 +217,7 @@ def _sandbox(config: Config | None) -> Finding:
 
 def _daemon(data_dir: Path, holder: str | None) -> Finding:
     if holder is None:
-        advice = f"start it: ambientd --data-dir {data_dir}"
+        advice = f"start it: ambientd --data-dir {shlex.quote(str(data_dir))}"
         return fails("daemon", "none runs for this folder", advice)
     return fails(
         "daemon",

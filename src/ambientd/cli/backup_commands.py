@@ -1,5 +1,6 @@
 """ambientctl backup create and restore: a node's log in a file, and back."""
 
+import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -163,5 +164,5 @@ def restore(arguments: RestoreArguments) -> ExitCode:
         )
     if fault := lost_chain(data_dir):
         warn(fault)
-    print_line(f"start it: ambientd --data-dir {data_dir}")
+    print_line(f"start it: ambientd --data-dir {shlex.quote(str(data_dir))}")
     return ExitCode.DONE

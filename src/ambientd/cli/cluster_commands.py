@@ -1,5 +1,6 @@
 """ambientctl cluster create and invite, join: founding and growing a cluster."""
 
+import shlex
 from pathlib import Path
 from typing import Protocol
 
@@ -106,13 +107,14 @@ def create(arguments: CreateArguments) -> ExitCode:
     print_line(f"cluster {name}, state version {plan.state_version}")
     print_line("start each node in a terminal of its own:")
     for node in founded.nodes:
-        print_line(f"  ambientd --data-dir {node.data_dir}")
+        print_line(f"  ambientd --data-dir {shlex.quote(str(node.data_dir))}")
     if plan.bitcoin == "rpc":
         print_line("before that, give each the Bitcoin node's login: user:password in the file")
         print_line(
             "bitcoin.login of its folder, or the .cookie as [bitcoin] rpc_login in config.toml"
         )
-    print_line(f"then look: ambientctl --data-dir {founded.nodes[0].data_dir} status")
+    first = shlex.quote(str(founded.nodes[0].data_dir))
+    print_line(f"then look: ambientctl --data-dir {first} status")
     return ExitCode.DONE
 
 
@@ -183,7 +185,7 @@ def join(arguments: JoinArguments) -> ExitCode:
         f"node {node.name} {node.node.hex()} may join cluster {token.genesis.name} ({cluster})"
     )
     print_line(f"it will listen on {node.listen}: {_reach_of(node.listen)}")
-    print_line(f"start it: ambientd --data-dir {node.data_dir}")
+    print_line(f"start it: ambientd --data-dir {shlex.quote(str(node.data_dir))}")
     return ExitCode.DONE
 
 

@@ -1,5 +1,6 @@
 """ambientctl demo: a mesh on this machine, a liar caught, a receipt in a Bitcoin block."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Protocol
@@ -395,7 +396,7 @@ class Demo:
             "anchored": anchored,
             "kept": keep,
         }
-        first = mesh.nodes[0].founded.data_dir
+        first = shlex.quote(str(mesh.nodes[0].founded.data_dir))
         lines = [
             f"accuracy {'unknown' if accuracy is None else f'{accuracy:.1%}'}, "
             f"liars named {len(set(mesh.liars) & set(self._named))} of {len(mesh.liars)}, "
@@ -404,8 +405,8 @@ class Demo:
         if keep:
             lines += [
                 f"receipt: {self._receipt}",
-                f"check it yourself: ambientctl receipt verify {self._receipt} "
-                f"--output {self._output} --cluster {self._fingerprint.hex()}",
+                f"check it yourself: ambientctl receipt verify {shlex.quote(str(self._receipt))} "
+                f"--output {shlex.quote(str(self._output))} --cluster {self._fingerprint.hex()}",
                 f"start the nodes again: ambientd --data-dir {first} (and the others)",
                 f"look around: ambientctl --data-dir {first} status | nodes | task list",
             ]

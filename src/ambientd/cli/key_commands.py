@@ -1,5 +1,6 @@
 """ambientctl key show, passphrase, replace-peg: what a node signs with, at its folder."""
 
+import shlex
 from pathlib import Path
 from typing import Protocol
 
@@ -90,7 +91,7 @@ def replace_peg(arguments: ReplaceArguments) -> ExitCode:
     for path in moved:
         print_line(f"set aside: {path}")
     print_line(f"{data_dir / 'peg.key'}: a new key; keep a copy of it apart from the device")
-    print_line(f"start it: ambientd --data-dir {data_dir}")
+    print_line(f"start it: ambientd --data-dir {shlex.quote(str(data_dir))}")
     tell(
         "if the old key is lost, replace no other member's before `ambientctl peg audit` shows "
         "all coins in the new wallet: moving them takes a quorum of the old keys"

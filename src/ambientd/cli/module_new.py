@@ -1,6 +1,7 @@
 """ambientctl module new: a folder with a module that works, its test, and how to build it."""
 
 import re
+import shlex
 import shutil
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -63,7 +64,7 @@ def new(arguments: NewArguments) -> int:
         print_json({"folder": str(folder), "language": arguments.lang, "files": sorted(written)})
     else:
         print_line(f"{folder}: a module in {LANGUAGES[arguments.lang]} that turns text upper case")
-        print_line(f"next: cd {folder} && make test")
+        print_line(f"next: cd {shlex.quote(str(folder))} && make test")
         program, remedy = _COMPILERS[arguments.lang]
         if shutil.which(program) is None:
             tell(f"{program} is not on this machine's search path: {remedy}")

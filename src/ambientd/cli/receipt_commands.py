@@ -1,5 +1,6 @@
 """ambientctl receipt: getting one, checking it by oneself, and handing it to other programs."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -213,7 +214,9 @@ def export(arguments: ExportArguments) -> ExitCode:
             {"document": document, "ots": arguments.ots, "size_bytes": len(stamped.timestamp)}
         )
     else:
-        tell(f"{document}: what is stamped; check both with: ots verify {arguments.ots}")
+        tell(
+            f"{document}: what is stamped; check both with: ots verify {shlex.quote(arguments.ots)}"
+        )
         print_line(arguments.ots)
     return ExitCode.DONE
 
