@@ -211,6 +211,8 @@ $(VENV)/.fuzz: $(VENV)/.dev requirements/fuzz.txt $(wildcard native/fuzz/*.toml 
 	@$(PIP) install --no-deps --force-reinstall build/wheel-fuzz/*.whl
 	@touch $@
 
+HAS_ATHERIS = $(BIN)/python -c "import atheris" 2>/dev/null || { echo "no coverage-guided fuzzing here: atheris is missing, as its wheels are for x86-64 alone; make fuzz and make fuzz-daemon need none"; exit 1; }
+
 fuzz: $(VENV)/.fuzz  ## Differential testing of all installed engines: make fuzz MINUTES=10 SEED=1
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
@@ -219,10 +221,12 @@ fuzz-daemon: $(VENV)/.dev  ## Mutated bytes on every socket of live daemons: mak
 	$(BIN)/python -m tests.fuzz.live --minutes $(MINUTES) --seed $(SEED)
 
 fuzz-decoder: $(VENV)/.fuzz  ## Coverage-guided fuzzing of module preparation: make fuzz-decoder MINUTES=10
+	@$(HAS_ATHERIS)
 	$(BIN)/python -m tests.fuzz.decoder --minutes $(MINUTES) --seed $(SEED)
 
 .PHONY: fuzz-wire soak-memory bench-fleet bench-telemetry bench-in-flight
 fuzz-wire: $(VENV)/.fuzz  ## Coverage-guided fuzzing of what a node decodes off the wire: make fuzz-wire MINUTES=10
+	@$(HAS_ATHERIS)
 	$(BIN)/python -m tests.fuzz.wire --minutes $(MINUTES) --seed $(SEED)
 
 $(VENV)/.rest: $(VENV)/.dev requirements/rest.txt
@@ -234,6 +238,7 @@ fuzz-rest: $(VENV)/.rest  ## Probe the REST API of a live daemon by its OpenAPI 
 	$(BIN)/python -m tests.fuzz.rest --examples $(EXAMPLES) --seed $(SEED)
 
 fuzz-blame: $(VENV)/.fuzz  ## Coverage-guided fuzzing of blame certificates: make fuzz-blame MINUTES=10
+	@$(HAS_ATHERIS)
 	$(BIN)/python -m tests.fuzz.certificates --minutes $(MINUTES) --seed $(SEED)
 
 # Validity proofs (protocols/18): what verifies, what executes images, and, apart from these, what proves.
