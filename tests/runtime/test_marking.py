@@ -3,13 +3,23 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+import trio
+import trio.testing
+
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import ExecutionResult
 from ambientd.model.mark import FROM_BEGINNING, Mark
 from ambientd.ports.paused_state import PausedState
 from ambientd.runtime.cpu_share import CpuSpent
-from ambientd.runtime.long_executions import LOOKS_A_MARK, LongExecutions, Marking, Start
+from ambientd.runtime.long_executions import (
+    LOOKS_A_MARK,
+    LongExecutions,
+    Marking,
+    Start,
+    _outside,
+)
 from ambientd.runtime.workers import WorkerPool
 from ambientd.wasm.state import decode_state, encode_state
 from tests.runtime.pools import pool_of
@@ -91,6 +101,25 @@ async def test_after_a_state_that_is_none_of_this_execution_the_next_mark_s_is_g
         begun = told[0].gas_index
         assert begun is not None
         assert all((state.gas_index or 0) >= begun + STEP for state in later)
+
+
+async def test_waiting_for_others_uses_up_no_time_of_an_execution(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Else one liar's marks made every honest worker of a task abort, at each try."""
+
+    async def silent() -> Start | None:
+        await trio.sleep(60)
+        return None
+
+    with trio.fail_after(1) as limit:
+        await trio.sleep(0.4)
+        assert await _outside(limit, silent) is None
+        assert limit.deadline - trio.current_time() == pytest.approx(0.6)
+    with trio.move_on_after(1) as limit:
+        await _outside(limit, silent)
+        await trio.sleep(2)
+    assert limit.cancelled_caught, "the execution's own time stays bounded"
 
 
 async def test_a_made_up_state_is_its_makers_word_and_execution_from_the_beginning_shows_it(

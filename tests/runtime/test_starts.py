@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import trio
+import trio.testing
 from msgspec import structs
 
 from ambientd.adapters.blob_files import BlobFiles
@@ -16,7 +18,7 @@ from ambientd.ports.paused_state import PausedState
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.handed_states import HandedStates
 from ambientd.runtime.long_executions import Marking
-from ambientd.runtime.marking import Markings
+from ambientd.runtime.marking import IN_VAIN_MAX, STARTS_S, Markings
 from ambientd.wasm.state import encode_state
 from tests.roles.test_marks import Stage
 from tests.runtime.test_marking import MARK
@@ -41,11 +43,14 @@ class Device:
         self.gives: bytes | None = None
         self.told: list[StateReached | StateKept] = []
         self.hears = True
+        self.is_silent = False
         self.files = BlobFiles(folder, quota_bytes=quota_bytes, memory_bytes=0, makes_way=False)
         self.states = HandedStates(self.files, Blobs(self.files, self._ask, tuple))
         self.markings = Markings(self.states)
 
     async def _ask(self, peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        if self.is_silent:
+            await trio.sleep_forever()
         return self.gives
 
     async def tell(self, event: StateReached | StateKept) -> None:
@@ -92,6 +97,64 @@ async def test_a_state_that_came_and_was_not_kept_is_gone_on_from_and_not_taken_
 async def test_where_no_state_can_be_had_all_begins_anew(tmp_path: Path) -> None:
     marking = await Device(tmp_path).begin(GOOD)
     assert marking.mark is None
+
+
+SILENT = tuple(
+    structs.replace(GOOD, state=Digest(sha256(b"silent %d" % n)), point=TracePoint(n, bytes(32)))
+    for n in range(20)
+)
+
+
+async def test_states_are_waited_for_a_minute_all_in_all_also_after_one_was_refused(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """So much a liar's marks cost a slot, of which one has a state of another module, no more."""
+    device = Device(tmp_path)
+    await device.states.put(DATA)
+    device.is_silent = True
+    begun_s = trio.current_time()
+    marking = await device.begin(*SILENT[:3], GOOD, *SILENT[3:])
+    assert marking.mark == GOOD
+    assert 0 < trio.current_time() - begun_s < STARTS_S
+    for _ in range(3):
+        assert await marking.another() is None
+    assert trio.current_time() - begun_s == pytest.approx(STARTS_S)
+
+
+async def test_after_an_abort_no_start_is_tried_that_was_refused_or_not_given(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    device = Device(tmp_path)
+    await device.states.put(DATA)
+    refused = structs.replace(GOOD, follows=Digest(bytes([1]) * 32))
+    device.is_silent = True
+    marking = await device.begin(SILENT[0], refused, GOOD)
+    assert marking.mark == refused
+    marking.start = await marking.another()
+    assert marking.mark == GOOD
+    device.markings.aborted(EXECUTE.assignment)
+    device.markings.forget(EXECUTE.assignment)
+    begun_s = trio.current_time()
+    again = await device.begin(SILENT[0], refused, GOOD)
+    assert again.mark == GOOD, "what it went on from is none of these"
+    assert trio.current_time() == begun_s
+    assert await again.another() is None
+    device.markings.aborted(EXECUTE.assignment)
+    last = await device.begin(SILENT[0], refused, GOOD)
+    assert last.mark is None, "each try knows what those before have found"
+    assert trio.current_time() == begun_s
+
+
+async def test_of_a_bounded_number_of_aborted_executions_it_is_known_what_was_in_vain(
+    tmp_path: Path,
+) -> None:
+    device = Device(tmp_path)
+    for number in range(IN_VAIN_MAX + 1):
+        execute = replace(EXECUTE, assignment=replace(EXECUTE.assignment, attempt=number))
+        await device.markings.begin(execute, device.tell)
+        device.markings.aborted(execute.assignment)
+    assert len(device.markings._in_vain) == IN_VAIN_MAX
+    assert EXECUTE.assignment not in device.markings._in_vain
 
 
 async def test_a_state_that_the_node_never_heard_of_is_told_of_at_the_end_and_not_taken_away(

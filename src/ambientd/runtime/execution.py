@@ -310,6 +310,7 @@ class Executor:
             answer = await self._alone(effect, prepared, call, spent, marking)
         if isinstance(answer, Aborted):
             self._forget(spec.module)  # the module's compiled form may be the reason
+            self.markings.aborted(effect.assignment)
             return self._aborted(effect, answer.reason, answer.cause)
         energy_mj, energy_source = _share(self._meter.since(energy_before), spent)
         result, output = answer

@@ -7,7 +7,8 @@ from going in stretches only costs time: it is then executed whole.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 import structlog
@@ -80,6 +81,9 @@ class Marking:
     another: Callable[[], Awaitable[Start | None]] = _nowhere
     """Gives where else to go on, where a start proves to be no state of this execution."""
 
+    in_vain: set[Mark] = field(default_factory=set)
+    """Marks whose states were refused, or were not to be had."""
+
     last: PausedState | None = None
     """A state since the last mark."""
 
@@ -126,9 +130,9 @@ class LongExecutions:
             async with self._pausing.begin(call) as run:
                 if isinstance(run, Refused) or run.prepared != prepared:
                     return None
-                with spent.by(run.pid), trio.fail_after(limit_ms / 1000):
+                with spent.by(run.pid), trio.fail_after(limit_ms / 1000) as limit:
                     if marking is not None:
-                        return await _mark(task, run, marking)
+                        return await _mark(task, run, marking, limit)
                     return await self._advance(task, run)
         except trio.TooSlowError:
             reason = f"the execution in stretches took longer than {limit_ms} ms of wall time"
@@ -169,7 +173,9 @@ class LongExecutions:
             log.warning("state not kept", task=task.hex()[:12], reason=str(error))
 
 
-async def _mark(task: TaskId, run: PausingRun, marking: Marking) -> ExecutionResult:
+async def _mark(
+    task: TaskId, run: PausingRun, marking: Marking, limit: trio.CancelScope
+) -> ExecutionResult:
     """Execute on from what was marked, and have one's own states marked on the way."""
     state, index = _begun(task, marking)
     due = index + marking.every_gas
@@ -182,7 +188,7 @@ async def _mark(task: TaskId, run: PausingRun, marking: Marking) -> ExecutionRes
                 return found
             case StateRefused():
                 log.warning("marked state not usable", task=task.hex()[:12], reason=found.reason)
-                marking.start = await marking.another()
+                marking.start = await _outside(limit, marking.another)
                 state, index = _begun(task, marking)
                 due = index + marking.every_gas
             case PausedState():
@@ -191,6 +197,16 @@ async def _mark(task: TaskId, run: PausingRun, marking: Marking) -> ExecutionRes
                 if index >= due:
                     await marking.tell(found)
                     marking.last, due = None, index + marking.every_gas
+
+
+async def _outside(
+    limit: trio.CancelScope, fetch: Callable[[], Awaitable[Start | None]]
+) -> Start | None:
+    """Wait for others with the limit at rest: their silence uses up no time of an execution."""
+    left_s, limit.deadline = limit.deadline - trio.current_time(), inf
+    found = await fetch()
+    limit.deadline = trio.current_time() + left_s
+    return found
 
 
 def _begun(task: TaskId, marking: Marking) -> tuple[PausedState | None, int]:

@@ -1,6 +1,6 @@
 """What this device hands on of long executions, and goes on from (protocols/03 §12)."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import structlog
 import trio
@@ -18,7 +18,10 @@ from ambientd.runtime.long_executions import Marking, Start
 log = structlog.get_logger("ambientd.marking")
 
 STARTS_S = 60.0
-"""How long states of marks are waited for, all in all, before an execution begins anew."""
+"""How long an execution waits for states of marks, all in all, also after some were refused."""
+
+IN_VAIN_MAX = 256
+"""Of so many aborted executions it is known which marks were of no use to them."""
 
 Tell = Callable[[StateReached | StateKept], Awaitable[None]]
 
@@ -30,6 +33,7 @@ class Markings:
         self.states = states
         self._at: dict[Assignment, Marking] = {}
         self._untold: dict[Assignment, KnownState] = {}
+        self._in_vain: dict[Assignment, frozenset[Mark]] = {}
 
     async def begin(self, effect: Execute, tell: Tell | None) -> Marking | None:
         """Give from where a slot goes on; None where its submitter wants no state handed on."""
@@ -44,11 +48,22 @@ class Markings:
                 await tell(StateReached(place, seen, marking.mark))
                 self._untold.pop(place, None)
 
-        starts = _Starts(states, effect, tell)
+        starts = _Starts(states, effect, tell, self._in_vain.get(place, frozenset()))
         marking = Marking(spec.gas_max // (spec.marks_max + 1), told, another=starts.another)
+        marking.in_vain = starts.in_vain
         marking.start = await starts.another()
         self._at[place] = marking
         return marking
+
+    def aborted(self, place: Assignment) -> None:
+        """Leave out in its next try what an execution could not go on from."""
+        marking = self._at.get(place)
+        if marking is None:
+            return
+        self._in_vain.pop(place, None)
+        self._in_vain[place] = frozenset(marking.in_vain)
+        if len(self._in_vain) > IN_VAIN_MAX:
+            del self._in_vain[next(iter(self._in_vain))]
 
     async def left_off(self, place: Assignment) -> StateReached:
         """Give where an execution stood that has left off, if it is beyond its last mark."""
@@ -88,21 +103,32 @@ class Markings:
 class _Starts:
     """Where a slot may go on: one mark after the other, as far as their states can be had."""
 
-    def __init__(self, states: HandedStates, effect: Execute, tell: Tell) -> None:
+    def __init__(
+        self, states: HandedStates, effect: Execute, tell: Tell, left_out: frozenset[Mark]
+    ) -> None:
         self._states = states
-        self._marks: Iterator[Mark] = iter(effect.marks)
+        self._marks = iter([mark for mark in effect.marks if mark not in left_out])
         self._others = (*effect.keepers, *effect.holders)
         self._tell = tell
+        self._left_s = STARTS_S
+        self._given: Mark | None = None
+        self.in_vain = set(left_out)
 
     async def another(self) -> Start | None:
-        """Give the next state that is its mark's, from whoever has it."""
-        state: PausedState | None = None
-        until_s = trio.current_time() + STARTS_S
-        for mark in self._marks:
-            with trio.move_on_at(until_s):
+        """Give the next state that is its mark's, from whoever has it; the last one was refused."""
+        if self._given is not None:
+            self.in_vain.add(self._given)
+            self._given = None
+        while self._left_s > 0 and (mark := next(self._marks, None)) is not None:
+            state: PausedState | None = None
+            begun_s = trio.current_time()
+            with trio.move_on_after(self._left_s):
                 state = await self._state_of(mark)
+            self._left_s -= trio.current_time() - begun_s
             if state is not None:
+                self._given = mark
                 return Start(mark, state)
+            self.in_vain.add(mark)
         return None
 
     async def _state_of(self, mark: Mark) -> PausedState | None:
