@@ -11,7 +11,7 @@ from ambientd.adapters.libp2p.foreign import Stream
 from ambientd.adapters.libp2p.frames import FrameDecoder, FrameKind
 from ambientd.adapters.libp2p.guard import Counters
 from ambientd.adapters.libp2p.identity import peer_id_of
-from ambientd.adapters.libp2p.link import PROBE_EVERY, Inbox, Link, Meter
+from ambientd.adapters.libp2p.link import EASE_MAX, PROBE_EVERY, Inbox, Link, Meter
 from ambientd.adapters.libp2p.muxer import GuardedYamux
 from ambientd.ports.transport import TransportOptions
 from tests.ports.transport_contract import NODES
@@ -67,6 +67,25 @@ async def test_of_two_idle_peers_one_probes_and_both_are_heard(
         assert there.round_trip_s is not None
         probes = (left.sent + right.sent).count(FrameKind.PING)
         assert probes <= PERIODS * (1 + 1 / PROBE_EVERY) + 4, phase_s
+
+
+async def test_a_peer_that_is_asked_for_a_sign_of_life_gives_it_though_probes_are_rare(
+    autojump_clock: MockClock,
+) -> None:
+    random.seed(1)
+    left, right = (Wire(end, []) for end in memory_stream_pair())
+    here, there = link(left, 2), link(right, 1)
+    here.ease = there.ease = lambda: EASE_MAX
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.run)
+        nursery.start_soon(there.run)
+        await trio.sleep(1.5 * OPTIONS.heartbeat_s)
+        asked_s = trio.current_time()
+        assert here.heard_s < asked_s - OPTIONS.heartbeat_s
+        here.probe()
+        await trio.sleep(2 * OPTIONS.heartbeat_s)
+        assert here.heard_s > asked_s
+        nursery.cancel_scope.cancel()
 
 
 class Narrow:

@@ -5,7 +5,7 @@ import signal
 import pytest
 import trio
 
-from tests.adapters.libp2p.support import VICTIM, friend_of, node, victim
+from tests.adapters.libp2p.support import VICTIM, Friend, friend_of, node, victim
 from tests.ports.transport_contract import at, until_connected, until_lost
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
@@ -38,19 +38,27 @@ async def test_a_stopped_peer_is_noticed_within_the_idle_limit() -> None:
         await friend.check_served()
 
 
-async def test_a_peer_that_restarts_unnoticed_replaces_its_old_connection() -> None:
+@pytest.mark.parametrize("nodes", [2, 160])
+async def test_a_peer_that_restarts_unnoticed_replaces_its_old_connection_before_it_gives_up(
+    nodes: int,
+) -> None:
     # A stopped process stands for a machine that lost power: its TCP connection says nothing.
     async with (
-        node(4, (4, VICTIM), idle_limit_s=60.0) as watcher,
+        node(4, (4, VICTIM), idle_limit_s=60.0, heartbeat_s=1.0) as watcher,
         victim(allowed=(4,)) as stopped,
     ):
         watcher.set_peers([at(stopped.address, stopped.node)])
         with trio.fail_after(60):
             await until_connected(watcher, stopped.node)
+        others = {number.to_bytes(32) for number in range(nodes - 2)}
+        watcher.set_allowed(frozenset({*others, watcher.node_id, stopped.node}))
         stopped.kill(signal.SIGSTOP)
         watcher.set_peers([])
-        async with victim(allowed=(4,), bootstrap=at(watcher.address, watcher.node_id)):
+        here = at(watcher.address, watcher.node_id)
+        async with victim(allowed=(4,), bootstrap=here) as again:
             with trio.fail_after(60):
                 lost = await until_lost(watcher, stopped.node)
                 assert lost.reason == "a newer connection replaced it"
                 await until_connected(watcher, stopped.node)
+            state = await Friend(watcher, again).ask("state")
+            assert "link_not_offered" not in state["counters"]

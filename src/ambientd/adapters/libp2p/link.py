@@ -178,6 +178,11 @@ class Link:
         self._reason = self._reason or reason
         self._scope.cancel()
 
+    def probe(self) -> None:
+        """Ask the peer for a sign of life, ahead of all that is queued."""
+        self._probe = _Probe(self._probe.number + 1, trio.current_time())
+        self._post(encode_probe(FrameKind.PING, self._probe.number))
+
     async def run(self) -> str:
         """Carry frames until the link ends, and tell why it did."""
         self.heard_s = self._said_s = trio.current_time()
@@ -281,8 +286,7 @@ class Link:
             is_quiet = now_s - self.heard_s >= period_s / 2 or now_s - self._said_s >= period_s
             if is_quiet or now_s - probed_s >= PROBE_EVERY * period_s:
                 probed_s = now_s
-                self._probe = _Probe(self._probe.number + 1, now_s)
-                self._post(encode_probe(FrameKind.PING, self._probe.number))
+                self.probe()
             # Two that began at the same moment would else both probe at the same moment for ever.
             await trio.sleep(period_s * random.uniform(0.9, 1.1))  # noqa: S311
             full_s = self._full_since_s

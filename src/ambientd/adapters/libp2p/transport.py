@@ -362,10 +362,11 @@ class Libp2pTransport:
 
     async def _prefer_one(self, peer: NodeId) -> None:
         """Keep the link's connection alone if it is heard on; else end it: the peer restarted."""
-        since_s = trio.current_time()
-        await trio.sleep(2 * self._options.heartbeat_s * self._ease())
-        link = self._links.get(peer)
-        if link is None:
+        since_s, old = trio.current_time(), self._links.get(peer)
+        if old is not None:  # among many the next probe may be later than the peer waits
+            old.probe()
+        await trio.sleep(2 * self._options.heartbeat_s)
+        if (link := self._links.get(peer)) is None:
             return
         if link.heard_s < since_s:
             link.end("a newer connection replaced it")
@@ -398,8 +399,7 @@ class Libp2pTransport:
         if peer not in self._allowed:
             return
         more = self._meter(peer), self._counters, self._ease
-        link = Link(peer, stream, self._options, self._inbox, *more)
-        self._links[peer] = link
+        link = self._links[peer] = Link(peer, stream, self._options, self._inbox, *more)
         reason = "this node is closing"
         announced = False
         try:
