@@ -104,6 +104,7 @@ def test_a_proof_by_an_image_that_too_few_present_members_stand_by_is_left_to_be
     begun = [each for each in role.resume(cluster.state, NOW) if isinstance(each, Execute)]
     [execute] = [each for each in begun if each.assignment.task == other]
     assert execute.own_image is None, "it is proven with the universal one"
+    assert execute.doubted_image == TRUE, "unless a proof by it is kept: its seal may be on its way"
 
 
 def test_what_was_sealed_by_an_image_that_is_doubted_since_stays_what_it_is() -> None:

@@ -191,6 +191,25 @@ async def test_a_prover_names_no_proof_by_another_image_than_members_know(bench:
     assert read_proof(data).image == UNIVERSAL_IMAGE, "also of what it kept from before"
 
 
+async def test_a_proof_by_an_image_that_is_doubted_since_stays_its_assignments_after_a_start(
+    bench: Bench,
+) -> None:
+    """Its seal may be on its way to the log, which would then see two answers of one worker."""
+    bench.prover.own[OWN] = bench.spec.module
+    proof = await bench.proven(OWN)
+    tools = ProofTools(bench.places, bench.prover, bench.verifier)
+    again = Proofs(bench.rewriter, bench.blobs, tools)
+    named = await again.prove(PLACE, bench.spec, bench.result, None, OWN)
+    assert named == proof
+    assert bench.prover.made == 1
+    other = Assignment(Purpose.SLOT, PLACE.task, 0, 1)
+    made = await again.prove(other, bench.spec, bench.result, None, OWN)
+    assert not isinstance(made, Aborted)
+    data = await bench.blobs.get(made)
+    assert data is not None
+    assert read_proof(data).image == UNIVERSAL_IMAGE, "none is made by what is doubted"
+
+
 async def test_the_same_assignment_has_the_same_proof_also_after_a_start(bench: Bench) -> None:
     proof = await bench.proven()
     tools = ProofTools(bench.places, bench.prover, bench.verifier)

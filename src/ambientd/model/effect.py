@@ -70,6 +70,7 @@ class Execute:
     What audits an answer draws the random numbers of the task that it executes again: `seed_task`.
     A slot goes on from the first of its `marks` whose state can be had, of the maker or `keepers`.
     What is to be proven may be proven with `own_image`, by which members stand as what it becomes.
+    A proof that is kept may be by `doubted_image` as well: its seal may be on its way.
     """
 
     assignment: Assignment
@@ -79,6 +80,7 @@ class Execute:
     marks: tuple[Mark, ...] = ()
     own_image: Digest | None = None
     keepers: tuple[NodeId, ...] = ()
+    doubted_image: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)

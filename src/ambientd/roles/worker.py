@@ -125,6 +125,7 @@ class Work:
     """Its seal is in the log from before a start: it is to be opened, whatever the owner wants."""
 
     own_image: Digest | None = None
+    doubted_image: Digest | None = None
     """What members have found the module to become, where the execution is to be proven."""
 
 
@@ -374,9 +375,10 @@ class Worker:
         known = state.marks(task).marks
         if entry.spec.proof is not None:
             image = own_image(state, entry.spec.module)
+            doubted = doubted_image(state, entry.spec.module)
             if in_log and image is None:  # what is sealed stays so, whoever stands by it by now
-                image = doubted_image(state, entry.spec.module)
-            work = replace(work, own_image=image)
+                image = doubted
+            work = replace(work, own_image=image, doubted_image=doubted)
         said = self._said.get((task, slot.slot))
         again: list[RoleEffect] = []
         if said is not None and said.attempt == slot.attempt and said not in known:
@@ -471,4 +473,5 @@ def _execute(work: Work) -> Execute:
         starts(work.marks),
         work.own_image,
         work.keepers,
+        work.doubted_image,
     )

@@ -259,7 +259,9 @@ class Executor:
         if self._proofs is None:
             return self._aborted(effect, NO_PROVER, AbortCause.NOT_PROVABLE)
         result = ended.report.result
-        made = await self._proofs.prove(effect.assignment, effect.spec, result, effect.own_image)
+        made = await self._proofs.prove(
+            effect.assignment, effect.spec, result, effect.own_image, effect.doubted_image
+        )
         if isinstance(made, Aborted):
             return self._aborted(effect, made.reason, made.cause)
         return structs.replace(ended, report=replace(ended.report, proof=made))

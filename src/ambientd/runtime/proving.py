@@ -50,12 +50,18 @@ class Proofs:
         self._room = trio.Semaphore(CHECKED_AT_ONCE)
 
     async def prove(
-        self, place: Assignment, spec: TaskSpec, result: Result, own_image: Digest | None = None
+        self,
+        place: Assignment,
+        spec: TaskSpec,
+        result: Result,
+        own_image: Digest | None = None,
+        doubted_image: Digest | None = None,
     ) -> Digest | Aborted:
         """Give the proof of what was just executed for a slot, which is kept as a blob.
 
         The same assignment has the same proof, also after a start: a sealed answer names it. It is
-        by the module's own image where members know that one and it is at hand here.
+        by the module's own image where members know that one and it is at hand here. By one that
+        is doubted since none is made, and what was made before it was stays the answer's.
         """
         if result.kind not in PROVEN_KINDS or spec.proof is None:
             return Aborted("such an outcome is never proven", AbortCause.NOT_PROVABLE)
@@ -64,7 +70,7 @@ class Proofs:
             return prepared
         if isinstance(prepared, Refused):
             return Aborted("what is refused is never proven", AbortCause.NOT_PROVABLE)
-        known = await self._known(place, spec, result, prepared, own_image)
+        known = await self._known(place, spec, result, prepared, own_image or doubted_image)
         if known is not None:
             return known
         if self._prover is None:
