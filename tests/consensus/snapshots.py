@@ -34,11 +34,16 @@ class Taken:
         return Offer((), self.snapshot)
 
 
-def taken(bench: Bench, index: int = 2, entries: tuple[PageEntries, ...] = ENTRIES) -> Taken:
+def taken(
+    bench: Bench,
+    index: int = 2,
+    entries: tuple[PageEntries, ...] = ENTRIES,
+    depths: tuple[int, ...] = DEPTHS,
+) -> Taken:
     """Give the snapshot after the block of this index, in a log of term 1 alone."""
     bodies = [encode_page(page) for page in entries]
     pages = {decode_page(body)[0]: body for body in bodies}
-    listed = tuple(zip(DEPTHS, [decode_page(body)[0] for body in bodies], strict=True))
+    listed = tuple(zip(depths, [decode_page(body)[0] for body in bodies], strict=True))
     root = root_of_pages(listed)
     blocks, qc = [], bench.genesis
     for number in range(index + 2):

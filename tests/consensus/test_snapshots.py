@@ -1,6 +1,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.state_pages import decode_page, encode_page
 from ambientd.consensus.beacon import BeaconLink
+from ambientd.consensus.catch_up import FETCHERS_MAX, PAGES_FIRST_T0
 from ambientd.consensus.effects import Effect, PeerFault, Send, SnapshotFetched
 from ambientd.consensus.epochs import Endless, Epoch
 from ambientd.consensus.events import Installed, MessageReceived, Started, Tick
@@ -392,6 +394,77 @@ def test_a_false_offer_amid_a_fetch_puts_no_question_to_others_off() -> None:
     [third] = asked_for_blocks(log.handle(Tick(), now=later + 1 + t0_ms // 4))
     assert third != second
     assert asked(log.handle(MessageReceived(third, newer.offer), now=later + 2 + t0_ms // 4))
+
+
+def began_log() -> Log:
+    """Give a late log that has installed the snapshot of block 2."""
+    log = late_log()
+    log.handle(Tick(), now=5_000)
+    for peer, digests in asked(hand(log, 1, TAKEN.offer, 5_001)).items():
+        answer = Pages(tuple(TAKEN.pages[digest] for digest in digests))
+        log.handle(MessageReceived(peer, answer), now=5_002)
+    log.handle(Installed(tuple(BeaconLink(bytes(32), 7) for _ in range(4))), now=5_003)
+    assert log.current.head_index == 2
+    return log
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_who_gives_pages_one_by_one_keeps_nobody_from_asking_for_blocks(has_begun: bool) -> None:
+    log, t0_ms, liar = began_log() if has_begun else late_log(), BENCH.options.t0_ms, BENCH.key(4)
+    entries = tuple(((number.to_bytes(2), b"1"),) for number in range(32))
+    slow = taken(BENCH, 5, entries, depths=(5,) * 32)
+    answers: dict[int, bytes] = {}
+    fetches: list[int] = []
+    given = 0
+
+    def see(effects: list[Effect], now: int) -> None:
+        fetches.extend(now for _ in asked_for_blocks(effects))
+        for peer, digests in asked(effects).items():
+            if peer == liar:
+                answers[now + 2 * t0_ms - 20] = digests[0]
+            else:
+                nothing = MessageReceived(peer, Pages(()))
+                see(log.handle(nothing, now=now), now)
+
+    see(hand(log, 0, QcNotice(slow.snapshot.links[2][1], None), 10_000), 10_000)
+    see(hand(log, 4, slow.offer, 10_000), 10_000)
+    for now in range(10_020, 10_000 + 32 * t0_ms, 20):
+        see(log.handle(Tick(), now=now), now)
+        if now in answers:
+            given += 1
+            page = Pages((slow.pages[answers.pop(now)],))
+            see(log.handle(MessageReceived(liar, page), now=now), now)
+    gaps = [later - earlier for earlier, later in pairwise(fetches)]
+    assert given > 10
+    assert gaps[0] <= (t0_ms if has_begun else PAGES_FIRST_T0 * t0_ms + 20)
+    assert max(gaps[1:]) <= t0_ms
+
+
+def test_an_offer_of_an_older_block_than_is_fetched_puts_nothing_off() -> None:
+    log, t0_ms = late_log(), BENCH.options.t0_ms
+    newer = taken(BENCH, index=3)
+    [first] = asked_for_blocks(hand(log, 0, QcNotice(newer.snapshot.links[2][1], None), 10_000))
+    assert asked(log.handle(MessageReceived(first, newer.offer), now=10_001))
+    later = 10_001 + 4 * t0_ms
+    [second] = asked_for_blocks(log.handle(Tick(), now=later))
+    log.handle(MessageReceived(second, TAKEN.offer), now=later + 1)
+    assert log.current.next_deadline == later + 1 + t0_ms // 4
+
+
+def test_who_wants_every_block_begins_though_the_first_members_are_gone() -> None:
+    log = late_log(is_whole=True)
+    log.handle(Tick(), now=10_000)
+    assert not asked(hand(log, 4, TAKEN.offer, 10_001))
+    assert asked(hand(log, 4, TAKEN.offer, 10_002))
+
+
+def test_those_whose_first_offer_was_passed_over_are_bounded() -> None:
+    log = late_log(is_whole=True)
+    log.handle(Tick(), now=10_000)
+    strangers = [number.to_bytes(32) for number in range(FETCHERS_MAX)]
+    for stranger in (*strangers, BENCH.key(0), BENCH.key(0)):
+        assert not asked(log.handle(MessageReceived(stranger, TAKEN.offer), now=10_001))
+    assert asked(log.handle(MessageReceived(strangers[-1], TAKEN.offer), now=10_001))
 
 
 def test_a_late_node_fetches_the_state_and_goes_on_from_there() -> None:

@@ -1,6 +1,6 @@
 """Whole nodes that delete their log, and others that come late: protocols/05 section 12."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ambientd.codec.state_pages import root_of_pages
@@ -10,8 +10,10 @@ from ambientd.model.genesis import Rules
 from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState
 from ambientd.node.compaction import OLDER_APART, LogOptions
+from ambientd.node.effect import BlocksMissed
 from ambientd.ports.store import StoreTable
 from ambientd.runtime.persistence import StoredBlocks, recover, snapshots_of
+from sim.machine import Delivery, Effect, Host
 from sim.node_store import CommittedRows
 from sim.vices import Vice
 from tests.node.cluster import Cluster
@@ -138,6 +140,32 @@ def test_a_new_node_that_wants_every_block_is_given_all_of_them() -> None:
     guest.options = replace(guest.options, log=LogOptions(is_whole=True))
     cluster.join(0)
     assert first_kept(cluster, 4) == 1
+
+
+@dataclass
+class Missed:
+    """Collects which nodes said that they had to pass over blocks that they want."""
+
+    by: list[bytes] = field(default_factory=list)
+
+    def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
+        """Look at effects alone."""
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        del now
+        if isinstance(effect, BlocksMissed):
+            self.by.append(node.key)
+
+
+def test_a_new_node_that_wants_every_block_and_finds_them_deleted_begins_and_says_so() -> None:
+    cluster = compacted()
+    cluster.world.start(cluster.hosts[3].key)
+    guest, missed = cluster.hosts[4], Missed()
+    guest.options = replace(guest.options, log=LogOptions(is_whole=True))
+    cluster.world.observers.append(missed)
+    cluster.join(0)
+    assert first_kept(cluster, 4) > 16
+    assert missed.by == [guest.key]
 
 
 def test_of_older_snapshots_some_stay_and_the_newest_two() -> None:

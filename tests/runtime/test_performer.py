@@ -45,6 +45,7 @@ from ambientd.model.receipt import AnchorProof
 from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.effect import (
     AllowNodes,
+    BlocksMissed,
     BroadcastFrame,
     ConditionChanged,
     CoordinatorElected,
@@ -282,6 +283,15 @@ async def test_what_happened_is_told_counted_and_logged(tmp_path: Path) -> None:
         for _ in range(3):
             place.performer(PeerMisbehaved(GUEST, "noise"))
         assert place.performer.counters.faults == {GUEST: 3}
+
+
+async def test_a_node_that_could_not_have_every_block_says_so(tmp_path: Path) -> None:
+    async with bench(tmp_path) as place:
+        with capture_logs() as lines:
+            place.performer(BlocksMissed(256))
+    [line] = lines
+    assert (line["log_level"], line["up_to_block"]) == ("warning", 256)
+    assert "it goes on from a snapshot" in line["event"]
 
 
 async def test_every_node_logs_who_was_convicted_by_what_and_in_which_block(

@@ -38,13 +38,21 @@ class EpochSource(BlockSource, Protocol):
 
 
 FETCHERS_MAX = 256
+PAGES_FIRST_T0 = 16
+"""For so many T0 after its first snapshot a node without a block lets pages come before blocks."""
 
 
 class FetchLimit:
     """Serves one fetch a peer every T0/4: the answer is 100,000 times as large as the question."""
 
-    def __init__(self, options: ConsensusOptions, pause_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        options: ConsensusOptions,
+        pause_ms: int | None = None,
+        peers_max: int = FETCHERS_MAX,
+    ) -> None:
         self._pause_ms = options.t0_ms // 4 if pause_ms is None else pause_ms
+        self._peers_max = peers_max
         self._members = frozenset(options.members)
         self._served: dict[bytes, int] = {}
 
@@ -55,7 +63,7 @@ class FetchLimit:
         """Tell whether to serve now, and note it; strangers never take the members' places."""
         pause_ms = self._pause_ms
         self._served = {key: at for key, at in self._served.items() if now < at + pause_ms}
-        is_crowded = len(self._served) >= FETCHERS_MAX and sender not in self._members
+        is_crowded = len(self._served) >= self._peers_max and sender not in self._members
         if sender in self._served or is_crowded:
             return False
         self._served[sender] = now
@@ -108,6 +116,7 @@ class CatchUp:
         self._ask_at = 0
         self._heard_at = 0
         self._silence_ms = 0  # before the last news
+        self._pages_first_until: int | None = None
         self.is_awaiting = False
         self.is_missing = False
         self.is_behind = False  # somebody spoke of a later epoch
@@ -153,11 +162,17 @@ class CatchUp:
         """Note an offer in place of blocks: its pages come first, so ask again much later."""
         if sender == self._asked_last:
             self.answered(sender, now, advanced=False)
-            self.await_pages(now)
+            self._ask_at = now + 4 * self._options.t0_ms
 
     def await_pages(self, now: int) -> None:
-        """Note that the fetching of a snapshot has begun or gone on, whoever did it."""
-        self._ask_at = now + 4 * self._options.t0_ms
+        """Note that pages have begun to come or gone on: blocks wait, but not beyond a fixed end.
+
+        A liar may offer a snapshot and give its pages one by one, each just in time.
+        """
+        t0_ms = self._options.t0_ms
+        if self._pages_first_until is None:
+            self._pages_first_until = now + PAGES_FIRST_T0 * t0_ms
+        self._ask_at = max(self._ask_at, min(now + 4 * t0_ms, self._pages_first_until))
 
     def target(self, now: int) -> bytes | None:
         """Give whom to ask now, or None when there is no need or an answer is awaited."""

@@ -165,9 +165,10 @@ class Follower:
             self._catch_up.answered(sender, now, advanced=False)
 
     def await_pages(self, now: int) -> None:
-        """Let a snapshot that is on its way come first: no liar can make that last for ever."""
-        self._is_disturbed = True
-        self._catch_up.await_pages(now)
+        """Let a snapshot come first for a while if there is no block here: else blocks go on."""
+        if not self.head_index:
+            self._is_disturbed = True
+            self._catch_up.await_pages(now)
 
     @property
     def pending_records(self) -> int:

@@ -13,7 +13,13 @@ import msgspec
 
 from ambientd.codec import merkle
 from ambientd.consensus import beacon
-from ambientd.consensus.catch_up import EpochSource, EvidenceLimit, FetchLimit, serve_ended
+from ambientd.consensus.catch_up import (
+    FETCHERS_MAX,
+    EpochSource,
+    EvidenceLimit,
+    FetchLimit,
+    serve_ended,
+)
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import (
@@ -99,7 +105,7 @@ class Log:
         self._fetcher = SnapshotFetcher(first, stops.read)
         self._fetched: SnapshotFetched | None = None
         self._declined: set[bytes] = set()
-        """Members that offered a snapshot to this node, which begins and wants every block."""
+        """Nodes that offered a snapshot to this node, which begins and wants every block."""
         self._beyond: ConsensusOptions | None = None
         """A later epoch that is proven, of a state version that this program does not know."""
 
@@ -158,6 +164,11 @@ class Log:
         if self._first_start is not None:
             due.append(self._first_start.deadline)
         return min((at for at in due if at is not None), default=None)
+
+    @property
+    def wants_all(self) -> bool:
+        """Tell whether this node wants every block and takes a snapshot only for want of them."""
+        return self._first.is_whole
 
     @property
     def is_first_start(self) -> bool:
@@ -422,8 +433,8 @@ class Log:
         before = self._fetcher.progress
         fault = self._fetcher.take_offer(sender, offer, self.current.options, head)
         self._beyond = self._fetcher.unknown
-        is_fetching = fault is None and self._fetcher.is_fetching
-        self.current.offered_instead(sender, is_fetching=is_fetching, now=now)
+        is_fetched = self._fetcher.progress[0] == offer.snapshot.index  # not an older one
+        self.current.offered_instead(sender, is_fetching=fault is None and is_fetched, now=now)
         self._see_progress(before, now)
         return [] if fault is None else [PeerFault(sender, fault)]
 
@@ -432,11 +443,14 @@ class Log:
             self.current.await_pages(now)
 
     def _has_offered(self, sender: bytes) -> bool:
-        """Note a member's offer; who is asked again gives the blocks instead, if it has them."""
-        if sender in self._declined or self.current.committee.number(sender) is None:
-            return sender in self._declined
-        self._declined.add(sender)
-        return False
+        """Note who offered; who is asked again gives the blocks instead, if it has them.
+
+        The committee that is known here may be long gone, so whoever was asked counts.
+        """
+        has_offered = sender in self._declined
+        if len(self._declined) < FETCHERS_MAX:
+            self._declined.add(sender)
+        return has_offered
 
     def _fetch_pages(self, now: int) -> list[Effect]:
         effects: list[Effect] = []

@@ -32,6 +32,7 @@ from ambientd.errors import RemoteProtocolError
 ASKED_AT_ONCE_MAX = 4
 OFFERED_AGAIN_MS = 60_000
 """Whoever begins, and asks from the first block on again before that, wants the blocks."""
+BEGINNERS_MAX = 1024
 
 
 def snapshot_fault(
@@ -72,7 +73,7 @@ class SnapshotServer:
         self._source = source
         self._bytes_max = options.fetch_bytes_max
         self._offer_limit = FetchLimit(options)
-        self._beginners = FetchLimit(options, OFFERED_AGAIN_MS)
+        self._beginners = FetchLimit(options, OFFERED_AGAIN_MS, BEGINNERS_MAX)
         self._page_limit = FetchLimit(options)
 
     def offer(self, sender: bytes, epoch: int, after: int, now: int) -> list[Effect] | None:

@@ -32,6 +32,7 @@ from ambientd.node.bitcoin import on_bitcoin
 from ambientd.node.cores import Cores
 from ambientd.node.effect import (
     AllowNodes,
+    BlocksMissed,
     BroadcastFrame,
     ConditionChanged,
     CoordinatorElected,
@@ -389,6 +390,8 @@ class Node:
         self._roles_due_ms = None
         keeps, beacons = self._applier.install(fetched)
         self._out += keeps
+        if self._cores.log.wants_all:
+            self._out.append(BlocksMissed(fetched.snapshot.index))
         self._let_in()
         self._resume()
         awaited = awaited_ms(self._cores.ledger)

@@ -134,6 +134,12 @@ class RecordDropped(msgspec.Struct, frozen=True):
     reason: str
 
 
+class BlocksMissed(msgspec.Struct, frozen=True):
+    """This node wants every block, and had to go on from a snapshot all the same."""
+
+    index: int
+
+
 Persist: TypeAlias = (
     PersistBlock
     | PersistSafety
@@ -153,6 +159,7 @@ NodeEffect: TypeAlias = (
     | CoordinatorElected
     | PeerMisbehaved
     | RecordDropped
+    | BlocksMissed
     | VoteDecided
     | Execute
     | TraceWanted

@@ -13,7 +13,7 @@ SMALL_NODES_MAX = 32
 """Up to so many nodes all are told of a block at once."""
 
 LAG_MS_MAX = 500
-"""Less than the silence after which a node asks whether the log has moved (protocols/05 §10)."""
+"""And T0 at most: a node asks after 4 T0 of silence if the log has moved (protocols/05 §10)."""
 
 
 def beat_ms(nodes: int) -> int:
@@ -27,6 +27,8 @@ def next_beat_ms(time_ms: int, nodes: int) -> int:
     return -(-time_ms // apart_ms) * apart_ms if apart_ms else time_ms
 
 
-def lag_ms(nodes: int) -> int:
+def lag_ms(nodes: int, t0_ms: int) -> int:
     """Give how much later who only follows may be told of a block; 0 when nobody waits."""
-    return 0 if nodes <= SMALL_NODES_MAX else min(nodes * BEAT_MS_A_NODE // 16, LAG_MS_MAX)
+    if nodes <= SMALL_NODES_MAX:
+        return 0
+    return min(nodes * BEAT_MS_A_NODE // 16, LAG_MS_MAX, t0_ms)

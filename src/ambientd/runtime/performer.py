@@ -38,6 +38,7 @@ from ambientd.model.learning_effect import BringUpdate, LearningEffect, RoundWis
 from ambientd.model.message import ParcelSent
 from ambientd.node.effect import (
     AllowNodes,
+    BlocksMissed,
     BroadcastFrame,
     ConditionChanged,
     CoordinatorElected,
@@ -201,6 +202,12 @@ class Performer:
                     log.warning(
                         "a newer batch of this node came from outside: is its key in use twice?"
                     )
+            case BlocksMissed(index=index):
+                log.warning(
+                    "nodes that were asked have deleted blocks that this node wants: it goes on "
+                    "from a snapshot; restore a backup from a node that has every block",
+                    up_to_block=index,
+                )
             case RecordDropped(reason=reason):
                 log.warning("record dropped", reason=reason)
             case _:

@@ -40,7 +40,7 @@ class Telling:
         The first frame that others wait for tells how long: whoever calls then calls `tell_rest`.
         """
         peers = sorted(map(NodeId, self._peers()))
-        lag = lag_ms(len(self._ledger.nodes()))
+        lag = lag_ms(len(self._ledger.nodes()), self._ledger.genesis.rules.t0_ms)
         if not lag:
             self.tell_rest()
             for peer in peers:
