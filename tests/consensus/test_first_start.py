@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ambientd.consensus.effects import EvidenceFound, PersistSafety, VoteDecided
+from ambientd.consensus.evidence import EvidenceWatch
 from ambientd.consensus.first_start import ABOVE_ALL
 from ambientd.consensus.messages import (
     Append,
@@ -15,6 +16,7 @@ from ambientd.consensus.messages import (
     EvidenceMessage,
     Fetch,
     Forward,
+    HiddenCertificate,
     Message,
     Position,
     QcNotice,
@@ -337,6 +339,31 @@ def test_a_late_founder_gives_up_the_term_that_others_have_begun_and_votes_in_th
     go_on(bench, 15_000)
     votes = sent(bench.effects[bench.key(3)], Vote)
     assert {vote.position.term for vote in votes} == {bench.machine(1).term}
+
+
+def test_giving_a_term_up_hides_a_lost_vote_whose_parent_is_above_what_a_quorum_showed() -> None:
+    """The one thing that giving a term up can contradict (ADR 92)."""
+    bench = founded()
+    bench.start(0, 1, 2)
+    go_on(bench, 1_000)
+    bench.start(3)
+    go_on(bench, 1_000)
+    given_up, *_ = signed_by(bench, 3)
+    assert isinstance(given_up, Timeout)
+    for number in range(3):
+        bench.submit(0, record(number))
+        go_on(bench, 500)
+    hidden = []
+    for block in bench.log(0):
+        watch, vote = EvidenceWatch(), bench.vote(3, block.block)
+        assert vote.position.term == given_up.term
+        assert watch.saw_timeout(given_up) is None
+        is_above = vote.parent_position > given_up.high_position
+        found = watch.saw_vote(vote)
+        assert isinstance(found, HiddenCertificate) is is_above
+        hidden.append(is_above)
+    assert hidden[0] is False, "what a quorum has shown is hidden from nobody"
+    assert hidden[-1] is True
 
 
 def test_what_a_founder_wants_in_the_log_waits_until_it_knows_whether_its_key_is_new() -> None:
