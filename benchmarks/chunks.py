@@ -51,7 +51,7 @@ async def hold(folder: Path, number: int) -> None:
         TransportOptions(listen=HostPort("127.0.0.1", 0)),
         seed=SEEDS[number],
         allowed=frozenset(NODES),
-        serve_blob=sealed.serve,
+        serve_blob=sealed.give,  # nodes give no more than 1 MiB so, and this compares
         serve_join=refuse,
         rng=random.Random(number),
         serve_piece=ChunkServer(files, sealed, lambda: int(time.time() * 1000)).serve,

@@ -170,7 +170,7 @@ class TrioHost(Resident):
                 self.key,
                 self._transport_options(),
                 allowed=found.ledger.allowed_nodes(),
-                serve_blob=sealed.serve,
+                serve_blob=sealed.give,  # nothing goes by chunks in this world
                 serve_join=joining.serve,
                 rng=self._dice,
             ) as transport:

@@ -33,7 +33,7 @@ from ambientd.model.effect import FetchState
 from ambientd.rules import chunk_plan
 from ambientd.runtime import blobs as blobs_module
 from ambientd.runtime import bringing, handed_states, outlines, serving
-from ambientd.runtime.blobs import Blobs, SealedBlobs
+from ambientd.runtime.blobs import WHOLE_BYTES_MAX, Blobs, SealedBlobs
 from ambientd.runtime.bringing import Bringer
 from ambientd.runtime.serving import ChunkServer
 from tests.adapters.byte_blobs import BlobFiles
@@ -332,7 +332,7 @@ async def test_peers_that_ask_while_the_disk_hangs_keep_no_threads_from_all_else
         for index in range(COUNT):
             question = encode(ChunkAsked(digest=NAME, index=index))
             nursery.start_soon(server.serve, ME, question)
-            nursery.start_soon(sealed.serve, NAME)
+            nursery.start_soon(sealed.give, NAME)
         await trio.testing.wait_all_tasks_blocked(0.01)
         try:
             limiter = trio.to_thread.current_default_thread_limiter()
@@ -341,7 +341,7 @@ async def test_peers_that_ask_while_the_disk_hangs_keep_no_threads_from_all_else
             go.set()
 
 
-async def test_no_peer_has_a_blob_read_as_a_whole_that_is_too_large_for_memory(
+async def test_nobody_has_a_blob_read_as_a_whole_that_is_too_large_for_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = BlobFiles(tmp_path)
@@ -349,9 +349,9 @@ async def test_no_peer_has_a_blob_read_as_a_whole_that_is_too_large_for_memory(
     monkeypatch.setattr(blobs_module, "BLOB_BYTES_MAX", len(DATA))
     sealed = SealedBlobs(files)
     blobs = Blobs(files, Mesh(tmp_path / "mesh", []).request, list, sealed)
-    assert await sealed.serve(NAME) == await blobs.get(NAME) == DATA
+    assert await sealed.give(NAME) == await blobs.get(NAME) == DATA
     monkeypatch.setattr(blobs_module, "BLOB_BYTES_MAX", len(DATA) - 1)
-    assert await sealed.serve(NAME) is await blobs.get(NAME) is None
+    assert await sealed.give(NAME) is await blobs.get(NAME) is None
     assert await blobs.fetch(NAME, 100) is None
 
 
@@ -518,6 +518,15 @@ async def test_a_blob_above_the_cap_of_what_is_read_is_brought_and_not_read(
 
 
 # The other end.
+
+
+async def test_a_peer_is_given_no_more_as_a_whole_than_it_would_ask_for(tmp_path: Path) -> None:
+    files = BlobFiles(tmp_path)
+    most, more = bytes(WHOLE_BYTES_MAX), bytes(WHOLE_BYTES_MAX + 1)
+    names = [files.put(most), files.put(more)]
+    sealed = SealedBlobs(files)
+    assert [await sealed.serve(name) for name in names] == [most, None]
+    assert [await sealed.give(name) for name in names] == [most, more]
 
 
 def server(folder: Path) -> tuple[ChunkServer, BlobFiles, SealedBlobs]:

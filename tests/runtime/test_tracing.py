@@ -82,7 +82,7 @@ async def device(
     """A device with a pool of real processes, which fetches from the others' blobs."""
 
     async def request(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
-        return await others[peer[0]].sealed.serve(digest)
+        return await others[peer[0]].sealed.give(digest)
 
     peers = [NodeId(bytes([number])) for number in range(len(others))]
     blobs = Blobs(BlobFiles(folder), request, lambda: peers)

@@ -24,7 +24,7 @@ BLOB_BYTES_MAX = 64 * 1024 * 1024
 """Of what is read as one whole."""
 
 WHOLE_BYTES_MAX = 4 * CHUNK_BYTES
-"""Of what one peer is asked for at once; more goes by chunks."""
+"""Of what one peer is asked for, and given, at once; more goes by chunks."""
 
 EMPTY = sha256(b"")
 FETCH_ROUNDS = 3
@@ -76,7 +76,16 @@ class SealedBlobs:
         return digest in self._sealed
 
     async def serve(self, digest: bytes) -> bytes | None:
-        """Give a peer a blob, or None when it is not here or sealed."""
+        """Give a peer a blob, or None when it is not here, sealed, or to be had by chunks alone.
+
+        It is in memory until the peer has read it, which may take its time.
+        """
+        if (self._files.size_of(digest) or 0) > WHOLE_BYTES_MAX:
+            return None
+        return await self.give(digest)
+
+    async def give(self, digest: bytes) -> bytes | None:
+        """Give a blob, or None when it is not here, sealed, or too large for memory."""
         if digest == EMPTY:
             return b""
         if self.is_sealed(digest) or (self._files.size_of(digest) or 0) > BLOB_BYTES_MAX:

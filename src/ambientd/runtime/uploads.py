@@ -67,7 +67,7 @@ class Uploads:
 
     async def give(self, name: Digest) -> bytes | None:
         """Give a blob, or nothing if it is not here, or sealed."""
-        return await self._sealed.serve(name)
+        return await self._sealed.give(name)
 
     async def open(self, name: Digest) -> Served | None:
         """Give a blob to be read a chunk at a time, each checked; nothing as `give`.

@@ -8,7 +8,6 @@ stream left half-open keeps its slot, and the 257th to one peer would block for 
 """
 
 import struct
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import IntEnum
@@ -22,6 +21,7 @@ from ambientd.adapters.libp2p.foreign import Host, Stream
 from ambientd.adapters.libp2p.guard import Counters, shielded
 from ambientd.adapters.libp2p.identity import node_id_of, peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS, READ_BYTES
+from ambientd.adapters.libp2p.slots import Slots
 from ambientd.errors import LocalProtocolError, RemoteProtocolError, UnreachableError
 from ambientd.ports.transport import (
     JOIN_BYTES_MAX,
@@ -96,7 +96,7 @@ class Blobs:
         self._serve = serve
         self._asking = trio.Semaphore(options.blob_streams_max)
         self._asking_by_peer: dict[NodeId, trio.Semaphore] = {}
-        self._serving: Counter[NodeId] = Counter()
+        self._slots = Slots(options)
 
     def forget(self, peer: NodeId) -> None:
         """Drop what is kept about a peer that is no longer allowed."""
@@ -145,20 +145,12 @@ class Blobs:
         assert peer is not None  # admission has seen it
         with trio.move_on_after(self._options.blob_deadline_s) as deadline:
             digest = await read_exactly(stream, DIGEST_BYTES)
-            if (
-                self._serving.total() >= self._options.blob_streams_max
-                or self._serving[peer] >= self._options.blob_streams_per_peer_max
-            ):
+            if not self._slots.has_room(peer):
                 self._counters.note("blob_busy", peer=peer.hex())
                 await stream.write(bytes([BlobStatus.BUSY]))
                 return await finish(stream)
-            self._serving[peer] += 1
-            try:
+            with self._slots.taken(peer):
                 await self._answer(stream, digest)
-            finally:
-                self._serving[peer] -= 1
-                if not self._serving[peer]:
-                    del self._serving[peer]
         if deadline.cancelled_caught:
             self._counters.note("blob_serving_late", peer=peer.hex())
         return None

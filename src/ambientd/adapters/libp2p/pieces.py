@@ -7,7 +7,6 @@ and an answer of no bytes says that there is none now. What is in it, the runtim
 """
 
 import struct
-from collections import Counter
 from typing import Final
 
 import trio
@@ -18,6 +17,7 @@ from ambientd.adapters.libp2p.foreign import Host, Stream
 from ambientd.adapters.libp2p.guard import Counters
 from ambientd.adapters.libp2p.identity import node_id_of, peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS
+from ambientd.adapters.libp2p.slots import Slots
 from ambientd.errors import LocalProtocolError, RemoteProtocolError
 from ambientd.ports.transport import (
     PIECE_ANSWER_BYTES_MAX,
@@ -46,7 +46,7 @@ class Pieces:
         self._asking = trio.Semaphore(options.blob_streams_max)
         self._asking_by_peer: dict[NodeId, trio.Semaphore] = {}
         self._idle: dict[NodeId, list[tuple[Stream, float]]] = {}
-        self._serving: Counter[NodeId] = Counter()
+        self._slots = Slots(options)
         self._meters: dict[NodeId, TokenBucket] = {}
 
     def forget(self, peer: NodeId) -> None:
@@ -134,15 +134,11 @@ class Pieces:
         return not deadline.cancelled_caught
 
     async def _answer(self, peer: NodeId, stream: Stream, question: bytes) -> None:
-        if (
-            self._serving.total() >= self._options.blob_streams_max
-            or self._serving[peer] >= self._options.blob_streams_per_peer_max
-        ):
+        if not self._slots.has_room(peer):
             self._counters.note("blob_busy", peer=peer.hex())
             await stream.write(LENGTH.pack(0))
             return
-        self._serving[peer] += 1  # until the answer is sent: who reads slowly holds but so many
-        try:
+        with self._slots.taken(peer):  # until it is sent: who reads slowly holds but so many
             answer = await self._serve(peer, question)
             if len(answer) > PIECE_ANSWER_BYTES_MAX:
                 raise LocalProtocolError(
@@ -150,10 +146,6 @@ class Pieces:
                 )
             await trio.sleep(self._meter(peer).charge(len(answer), trio.current_time()))
             await stream.write(LENGTH.pack(len(answer)) + answer)
-        finally:
-            self._serving[peer] -= 1
-            if not self._serving[peer]:
-                del self._serving[peer]
 
     def _meter(self, peer: NodeId) -> TokenBucket:
         meter = self._meters.get(peer)
