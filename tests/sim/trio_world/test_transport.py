@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from inspect import Parameter, Signature, signature
 from typing import Any
 
 import pytest
@@ -81,9 +82,12 @@ def node(air: Air) -> OpenMemory:
 def in_virtual_time(test: Any) -> Any:
     """Let a test of the contract have a clock that jumps."""
 
-    async def run(self: Any, node: OpenMemory, autojump_clock: trio.testing.MockClock) -> None:
-        await test(self, node)
+    async def run(self: Any, *, autojump_clock: trio.testing.MockClock, **asked: Any) -> None:
+        await test(self, **asked)
 
+    clock = Parameter("autojump_clock", Parameter.KEYWORD_ONLY)
+    asked_for = [*signature(test).parameters.values(), clock]
+    run.__signature__ = Signature(asked_for)  # type: ignore[attr-defined]
     run.pytestmark = getattr(test, "pytestmark", [])  # type: ignore[attr-defined]
     return run
 
