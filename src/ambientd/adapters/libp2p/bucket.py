@@ -18,16 +18,19 @@ class TokenBucket:
 
     def take(self, amount: float, now_s: float) -> bool:
         """Take `amount` if it is there."""
-        self._refill(now_s)
-        if self._tokens < amount:
+        if not self.holds(amount, now_s):
             return False
         self._tokens -= amount
         return True
 
+    def holds(self, amount: float, now_s: float) -> bool:
+        """Tell whether `amount` could be taken."""
+        self._refill(now_s)
+        return self._tokens >= amount
+
     def is_full(self, now_s: float) -> bool:
         """Tell whether nothing was taken lately: then it is like a new one."""
-        self._refill(now_s)
-        return self._tokens >= self._burst
+        return self.holds(self._burst, now_s)
 
     def _refill(self, now_s: float) -> None:
         if self._at_s is not None:

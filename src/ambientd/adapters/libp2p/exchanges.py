@@ -16,12 +16,12 @@ from typing import Final
 
 import trio
 
-from ambientd.adapters.libp2p.bucket import TokenBucket
 from ambientd.adapters.libp2p.foreign import Host, Stream
 from ambientd.adapters.libp2p.guard import Counters, shielded
 from ambientd.adapters.libp2p.identity import node_id_of, peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS, READ_BYTES
 from ambientd.adapters.libp2p.slots import Slots
+from ambientd.adapters.libp2p.strangers import JoinRate, origin_of
 from ambientd.errors import LocalProtocolError, RemoteProtocolError, UnreachableError
 from ambientd.ports.transport import (
     JOIN_BYTES_MAX,
@@ -200,7 +200,7 @@ class Joining:
         self._options = options
         self._counters = counters
         self._serve = serve
-        self._bucket = TokenBucket(options.joins_per_s, options.joins_burst)
+        self._rate = JoinRate(options.joins_per_s, options.joins_burst)
 
     async def ask(self, address: PeerAddress, payload: bytes) -> bytes:
         """Send the payload over an existing connection and give the answer.
@@ -235,8 +235,9 @@ class Joining:
     async def serve(self, stream: Stream) -> None:
         """Answer one stranger."""
         node_id = node_id_of(stream.muxed_conn.peer_id)
-        if node_id is None or not self._bucket.take(1, trio.current_time()):
-            self._counters.note("join_over_rate")
+        origin = origin_of(stream.muxed_conn)
+        if node_id is None or not self._rate.take(origin, trio.current_time()):
+            self._counters.note("join_over_rate", host=origin)
             return
         with trio.move_on_after(self._options.join_deadline_s) as deadline:
             payload = await _read_join(stream)

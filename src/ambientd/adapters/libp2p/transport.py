@@ -31,6 +31,7 @@ from ambientd.adapters.libp2p.identity import PeerId, node_id_of, peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter, ease_among
 from ambientd.adapters.libp2p.looks import LOOK_1, LOOK_2, Looks
 from ambientd.adapters.libp2p.pieces import PIECES_PROTOCOL, Pieces
+from ambientd.adapters.libp2p.strangers import Strangers
 from ambientd.errors import LocalProtocolError, UnreachableError
 from ambientd.ports.discovery import Search
 from ambientd.ports.transport import (
@@ -94,7 +95,7 @@ class Libp2pTransport:
         self._links: dict[NodeId, Link] = {}
         self._opening: set[NodeId] = set()
         self._meters: dict[NodeId, Meter] = {}
-        self._strangers: set[int] = set()
+        self._strangers = Strangers(options, self._counters)
         self._ease: Callable[[], float] = lambda: ease_among(len(self._allowed))
         self._joining_to: set[NodeId] = set()
         self._dialler = Dialler(
@@ -296,17 +297,7 @@ class Libp2pTransport:
 
     async def _host_stranger(self, peer: NodeId, connection: Connection) -> None:
         """Give a stranger the time of one join request."""
-        if peer not in self._joining_to:
-            if len(self._strangers) >= self._options.strangers_max:
-                self._counters.note("strangers_full")
-                await connection.close()
-                return
-            self._strangers.add(id(connection))
-        try:
-            with trio.move_on_after(self._options.join_deadline_s):
-                await connection.event_closed.wait()
-        finally:
-            self._strangers.discard(id(connection))
+        await self._strangers.host(connection, is_asked=peer in self._joining_to)
         if peer not in self._allowed and peer not in self._joining_to:
             await connection.close()
 

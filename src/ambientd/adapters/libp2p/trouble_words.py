@@ -55,7 +55,7 @@ TROUBLE_WORDS: Mapping[str, str] = MappingProxyType(
         "relay_full": "more ask to be carried than this relay may; refused",
         "slow_peer": "a peer has not read for too long; its link was closed",
         "stranger_raised": "answering a stranger failed; the node goes on",
-        "strangers_full": "too many strangers at once; one was let go",
+        "strangers_full": "too many strangers at once; the oldest of one address was let go",
         "stream_handler_raised": "answering a peer failed; the node goes on",
         "streams_full": "a peer opened more streams than it may; refused",
         "subscribe_raised": "asking for gossip failed; the node hears less of others",

@@ -1,0 +1,105 @@
+"""What strangers may take of a node, shared out by address: places to stay, and answers to joins.
+
+Nothing is kept free for an address that has not come: a fleet of newcomers behind one address
+takes all there is while nobody else asks. Whoever else comes then has its share of it.
+"""
+
+from collections import Counter
+from typing import Generic, TypeVar
+
+import trio
+
+from ambientd.adapters.http_addresses import address_in, counted
+from ambientd.adapters.libp2p.bucket import TokenBucket
+from ambientd.adapters.libp2p.foreign import Connection, Foreign
+from ambientd.adapters.libp2p.guard import Counters
+from ambientd.ports.transport import TransportOptions
+
+JOIN_SHARES = 4
+"""One address has a fourth of the joins a second, and the more only while half of all are left."""
+
+HERE = "here"
+"""This machine's own address, which the nodes of a test or a fleet have between them."""
+
+Stranger = TypeVar("Stranger")
+
+
+def origin_of(muxed: Foreign) -> str:
+    """Give what shares count of a connection; what comes through a relay has no address."""
+    remote = muxed.get_remote_address()
+    address = address_in(remote[0]) if remote else None
+    if address is None:
+        return ""
+    return HERE if address.is_loopback else counted(address)
+
+
+class Places(Generic[Stranger]):
+    """Who has a place. Once none is free, the oldest of the address that holds most gives way."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._origins: dict[Stranger, str] = {}
+
+    def enter(self, stranger: Stranger, origin: str) -> Stranger | None:
+        """Take a stranger in, and give the one that leaves its place for it."""
+        self._origins[stranger] = origin
+        if len(self._origins) <= self._places:
+            return None
+        held = Counter(self._origins.values())
+        most = max(held.values())
+        leaves = next(each for each, at in self._origins.items() if held[at] == most)
+        del self._origins[leaves]
+        return leaves
+
+    def leave(self, stranger: Stranger) -> None:
+        """Free a place, unless another has it by now."""
+        self._origins.pop(stranger, None)
+
+
+class Strangers:
+    """Connections of nodes that may ask to join and no more."""
+
+    def __init__(self, options: TransportOptions, counters: Counters) -> None:
+        self._deadline_s = options.join_deadline_s
+        self._counters = counters
+        self._places = Places[trio.CancelScope](options.strangers_max)
+
+    async def host(self, connection: Connection, *, is_asked: bool) -> None:
+        """Wait until a stranger's time is over; one that this node asks itself needs no place."""
+        stay = trio.CancelScope()
+        if not is_asked:
+            origin = origin_of(connection.muxed_conn)
+            leaves = self._places.enter(stay, origin)
+            if leaves is not None:
+                self._counters.note("strangers_full", host=origin)
+                leaves.cancel()
+        try:
+            with stay, trio.move_on_after(self._deadline_s):
+                await connection.event_closed.wait()
+        finally:
+            self._places.leave(stay)
+
+
+class JoinRate:
+    """How many joins a second are answered, in all and, where others ask too, of one address."""
+
+    def __init__(self, per_s: float, burst: float) -> None:
+        self._per_s, self._burst = per_s, burst
+        self._all = TokenBucket(per_s, burst)
+        self._shares: dict[str, TokenBucket] = {}
+
+    def take(self, origin: str, now_s: float) -> bool:
+        """Tell whether one more of an address is answered now."""
+        # Only what was answered lately is kept, which is twice the burst of all at most.
+        self._shares = {at: each for at, each in self._shares.items() if not each.is_full(now_s)}
+        share = self._shares.get(origin) or self._share()
+        is_within = origin == HERE or share.holds(1, now_s)
+        if not self._all.holds(1 if is_within else 1 + self._burst / 2, now_s):
+            return False
+        self._all.take(1, now_s)
+        share.take(1, now_s)
+        self._shares[origin] = share
+        return True
+
+    def _share(self) -> TokenBucket:
+        return TokenBucket(self._per_s / JOIN_SHARES, max(1.0, self._burst / JOIN_SHARES))
