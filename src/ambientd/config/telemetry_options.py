@@ -6,6 +6,8 @@ from msgspec import Meta
 
 from ambientd.config.node_options import Options
 
+INTERVAL_MS_MIN = 100
+
 
 class TelemetryOptions(Options, frozen=True):
     """What this node tells its peers of its condition.
@@ -16,7 +18,8 @@ class TelemetryOptions(Options, frozen=True):
     """
 
     interval_ms: Annotated[
-        int, Meta(ge=100, le=600_000, description="Time between two observations, in ms.")
+        int,
+        Meta(ge=INTERVAL_MS_MIN, le=600_000, description="Time between two observations, in ms."),
     ] = 10_000
     sysfs: Annotated[
         str,

@@ -40,6 +40,7 @@ from ambientd.api.identity import Identity, check_key, check_store, read_identit
 from ambientd.api.invitation import make_join
 from ambientd.codec.statements import sign_record
 from ambientd.config.options import ChainKind, EngineChoice, Lie
+from ambientd.config.telemetry_options import INTERVAL_MS_MIN
 from ambientd.consensus.options import TrustedEpoch
 from ambientd.daemon.finding import Finding, introductions_of
 from ambientd.daemon.front_door import Front, answer_owner
@@ -87,6 +88,9 @@ log = structlog.get_logger("ambientd")
 StandBy = Callable[[], Awaitable[signal.Signals]]
 """Says that a node is ready, and comes back with what told it to stop."""
 
+AUTHOR_BATCHES_PER_S = 1.2 * 1000 / INTERVAL_MS_MIN
+"""A node may say a batch each interval, and a few between: what changes work is told at once."""
+
 COMPILED_FOLDER = "compiled"
 # One page, no output, and the log that every execution may write.
 _LEAST_BUDGET_BYTES = memory_need_bytes(
@@ -109,7 +113,7 @@ def _transport_options(identity: Identity) -> TransportOptions:
         listen=HostPort(host, port),
         bootstrap=bootstrap if identity.invitation is None else (),
         topics=frozenset({TELEMETRY_TOPIC}),
-        gossip_author_messages_per_s=4.0,  # a node says a batch each interval, of seconds
+        gossip_author_messages_per_s=AUTHOR_BATCHES_PER_S,
         gossip_bytes_max=BATCH_BYTES_MAX,  # nothing else is gossiped
         connections_max=max(2, identity.config.limits.peers_max * 2),
         bandwidth_bytes_per_day=identity.config.telemetry.bandwidth_bytes_per_day,
