@@ -8,6 +8,7 @@ from ambientd.codec.canonical import encode
 from ambientd.consensus.messages import (
     Append,
     Blocks,
+    EpochEnd,
     Epochs,
     Fetch,
     Forward,
@@ -90,10 +91,19 @@ def test_an_answer_is_decoded_once_for_each_question() -> None:
 
 def test_late_answers_of_the_last_questions_are_nobodys_fault() -> None:
     askings = Askings()
-    for _ in range(1000):
+    for _ in range(200):
         askings.asked(PEER, Fetch(1))
-    found = refusals(askings, log_frame(EMPTY), OWED_MAX)
-    assert found == [None] * WANTED_MAX + [""] * (OWED_MAX - WANTED_MAX)
+    owed = OWED_FIRST + 2 * 200
+    found = refusals(askings, log_frame(EMPTY), owed)
+    assert found == [None] * WANTED_MAX + [""] * (owed - WANTED_MAX)
+    assert refusals(askings, log_frame(EMPTY), 1)[0]
+
+
+def test_what_a_peer_may_owe_is_bounded_however_many_questions_there_were() -> None:
+    askings = Askings()
+    for _ in range(OWED_MAX):
+        askings.asked(PEER, Fetch(1))
+    assert not any(refusals(askings, log_frame(EMPTY), OWED_MAX))
     assert refusals(askings, log_frame(EMPTY), 1)[0]
 
 
@@ -119,7 +129,7 @@ def test_unasked_blocks_cost_no_decoding_and_are_held_against_their_sender() -> 
     frame = log_frame(Blocks((append(*records),) * 63, QC))
     alone = Alone()
     begin = time.process_time()
-    effects = alone.poke(*[FrameReceived(alone.peer, frame)] * (OWED_MAX + 10))
+    effects = alone.poke(*[FrameReceived(alone.peer, frame)] * (OWED_FIRST + 60))
     assert time.process_time() - begin < 1.0  # decoding one took about as long
     faults = [effect for effect in effects if isinstance(effect, PeerMisbehaved)]
     assert len(faults) >= 10
@@ -146,6 +156,17 @@ def test_outsiders_that_were_asked_nothing_send_no_large_frames() -> None:
     assert askings.refusal(STRANGER, frame, is_member=False)
     assert askings.refusal(STRANGER, frame, is_member=True) is None
     assert askings.refusal(STRANGER, log_frame(Forward((bytes(1 << 20),))), is_member=False) is None
+
+
+def test_how_epochs_ended_may_be_a_large_answer_of_who_is_no_member() -> None:
+    askings, question = Askings(), InEpoch(3, Fetch(1))
+    frame = log_frame(Epochs(0, (EpochEnd(bytes(UNASKED_BYTES_MAX), ((HEADER, QC),) * 2),)))
+    askings.asked(STRANGER, question)
+    answers = [log_frame(EMPTY), frame]
+    assert [askings.refusal(STRANGER, each, is_member=False) for each in answers] == [None, None]
+    found = [askings.refusal(STRANGER, frame, is_member=False) for _ in range(OWED_FIRST + 2)]
+    assert found[:-1] == [""] * (OWED_FIRST + 1)
+    assert found[-1] == "an answer that nobody asked for"
 
 
 def test_an_answer_from_before_a_restart_is_nobodys_fault() -> None:

@@ -14,7 +14,7 @@ LOG_FRAME = b"\x01"
 JOB_FRAME = b"\x02"
 JOB_BYTES_MAX = 64 * 1024
 
-APPEND, BLOCKS, FORWARD, IN_EPOCH, OFFER, PAGES = 1, 6, 7, 9, 11, 13
+APPEND, BLOCKS, FORWARD, IN_EPOCH, EPOCHS, OFFER, PAGES = 1, 6, 7, 9, 10, 11, 13
 """Tags of messages of the log (protocols/05-log.md section 3) that are looked at undecoded."""
 
 RECORDS_A_FRAME_MAX = 65_536
