@@ -122,3 +122,37 @@ async def test_a_newcomer_is_answered_past_strangers_that_hold_every_place() -> 
             await connections[0].event_closed.wait()
         assert not connections[1].is_closed
         await friend.check_served()
+
+
+@pytest.mark.net
+@pytest.mark.slow
+async def test_who_waits_for_the_answer_to_its_request_gives_way_to_nobody() -> None:
+    asked, beat = trio.Event(), trio.Event()
+    answers: list[bytes] = []
+
+    async def join_with_the_beat(_node_id: bytes, payload: bytes) -> bytes:
+        asked.set()
+        await beat.wait()
+        return b"joined " + payload
+
+    async with (
+        node(5, (5,), joins=join_with_the_beat, strangers_max=2, join_deadline_s=600.0) as member,
+        node(NEWCOMER, (), join_deadline_s=600.0) as newcomer,
+        AsyncExitStack() as idle,
+    ):
+        address = at(member.address, member.node_id)
+        hosts = [await idle.enter_async_context(raw_host(number)) for number in (2, 3, 4)]
+
+        async def ask() -> None:
+            answers.append(await newcomer.request_join(address, b"1"))
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask)
+                await asked.wait()
+                connections = [
+                    await dial(host, peer_id_of(member.node_id), member.address) for host in hosts
+                ]
+                await connections[0].event_closed.wait()
+                beat.set()
+    assert answers == [b"joined 1"]

@@ -8,7 +8,7 @@ stream left half-open keeps its slot, and the 257th to one peer would block for 
 """
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import IntEnum
 from hashlib import sha256
@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from ambientd.adapters.libp2p.foreign import Host, Stream
+from ambientd.adapters.libp2p.foreign import Foreign, Host, Stream
 from ambientd.adapters.libp2p.guard import Counters, shielded
 from ambientd.adapters.libp2p.identity import node_id_of, peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS, READ_BYTES
@@ -195,11 +195,13 @@ class Joining:
         options: TransportOptions,
         counters: Counters,
         serve: ServeJoin,
+        heard: Callable[[Foreign], None],
     ) -> None:
         self._host = host
         self._options = options
         self._counters = counters
         self._serve = serve
+        self._heard = heard
         self._rate = JoinRate(options.joins_per_s, options.joins_burst)
 
     async def ask(self, address: PeerAddress, payload: bytes) -> bytes:
@@ -241,6 +243,7 @@ class Joining:
             return
         with trio.move_on_after(self._options.join_deadline_s) as deadline:
             payload = await _read_join(stream)
+            self._heard(stream.muxed_conn)
             answer = await self._serve(node_id, payload)
             if len(answer) > JOIN_BYTES_MAX:
                 raise LocalProtocolError(

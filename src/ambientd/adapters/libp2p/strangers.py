@@ -57,27 +57,38 @@ class Places(Generic[Stranger]):
 
 
 class Strangers:
-    """Connections of nodes that may ask to join and no more."""
+    """Connections of nodes that may ask to join and no more.
+
+    Whose request has come whole needs no place: in a large cluster an answer takes seconds, which
+    are this node's own. How many such there are, `JoinRate` and the deadline bound.
+    """
 
     def __init__(self, options: TransportOptions, counters: Counters) -> None:
         self._deadline_s = options.join_deadline_s
         self._counters = counters
-        self._places = Places[trio.CancelScope](options.strangers_max)
+        self._places = Places[Foreign](options.strangers_max)
+        self._stays: dict[Foreign, trio.CancelScope] = {}
 
     async def host(self, connection: Connection, *, is_asked: bool) -> None:
         """Wait until a stranger's time is over; one that this node asks itself needs no place."""
-        stay = trio.CancelScope()
+        muxed = connection.muxed_conn
+        stay = self._stays[muxed] = trio.CancelScope()
         if not is_asked:
-            origin = origin_of(connection.muxed_conn)
-            leaves = self._places.enter(stay, origin)
+            origin = origin_of(muxed)
+            leaves = self._places.enter(muxed, origin)
             if leaves is not None:
                 self._counters.note("strangers_full", host=origin)
-                leaves.cancel()
+                self._stays[leaves].cancel()
         try:
             with stay, trio.move_on_after(self._deadline_s):
                 await connection.event_closed.wait()
         finally:
-            self._places.leave(stay)
+            self._places.leave(muxed)
+            del self._stays[muxed]
+
+    def heard(self, muxed: Foreign) -> None:
+        """Free the place of one whose request to join has come whole: it waits for the answer."""
+        self._places.leave(muxed)
 
 
 class JoinRate:

@@ -87,7 +87,9 @@ class Libp2pTransport:
         )
         self._blobs = Blobs(self._host, options, self._counters, serve_blob)
         self._pieces = Pieces(self._host, options, self._counters, serve_piece)
-        self._joining = Joining(self._host, options, self._counters, serve_join)
+        self._strangers = Strangers(options, self._counters)
+        more = serve_join, self._strangers.heard
+        self._joining = Joining(self._host, options, self._counters, *more)
         self._looks = Looks(self._host, self._counters, self._seen_links)
         budget = options.bandwidth_bytes_per_day
         self._bandwidth = Bandwidth(self._host, self._counters, budget)
@@ -95,7 +97,6 @@ class Libp2pTransport:
         self._links: dict[NodeId, Link] = {}
         self._opening: set[NodeId] = set()
         self._meters: dict[NodeId, Meter] = {}
-        self._strangers = Strangers(options, self._counters)
         self._ease: Callable[[], float] = lambda: ease_among(len(self._allowed))
         self._joining_to: set[NodeId] = set()
         self._dialler = Dialler(
