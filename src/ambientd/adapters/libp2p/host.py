@@ -34,6 +34,7 @@ from ambientd.adapters.libp2p.foreign import Connection, Foreign, Host, Stream
 from ambientd.adapters.libp2p.guard import Counters, contain, contain_tasks
 from ambientd.adapters.libp2p.identity import PeerId, key_pair, peer_id_of
 from ambientd.adapters.libp2p.muxer import GuardedUpgrader
+from ambientd.adapters.libp2p.strangers import Places
 from ambientd.errors import ConfigError
 from ambientd.ports.transport import HostPort, NodeId, TransportOptions
 
@@ -43,7 +44,7 @@ HANDSHAKES_PER_HOST_MAX = 64
 """Connections of one address, or /64 of IPv6, that have shown no key yet."""
 
 HANDSHAKES_MAX = 256
-"""The same of all addresses together; the oldest gives way."""
+"""The same of all addresses together; the oldest of the address that has most gives way."""
 
 
 def _silence() -> None:
@@ -99,8 +100,7 @@ class _Swarm(Swarm):  # type: ignore[misc]
     def __init__(self, *args: Any, counters: Counters, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
         self._counters = counters
-        self._handshakes: Counter[str] = Counter()
-        self._shaking: dict[trio.CancelScope, None] = {}
+        self._handshakes = Places[trio.CancelScope](HANDSHAKES_MAX)
         self.auto_connector = _NoAutoConnector()
 
     def _schedule_auto_connect(self) -> None:
@@ -128,17 +128,14 @@ class _Swarm(Swarm):  # type: ignore[misc]
         remote = stream.get_remote_address()
         address = address_in(remote[0]) if remote else None
         host = "" if address is None else counted(address)
-        if self._handshakes[host] >= HANDSHAKES_PER_HOST_MAX:
+        if self._handshakes.held(host) >= HANDSHAKES_PER_HOST_MAX:
             self._counters.note("handshakes_full", host=host)
             return None
-        if len(self._shaking) >= HANDSHAKES_MAX:  # who is honest is done in a moment
-            self._counters.note("handshakes_full", host=host)
-            oldest = next(iter(self._shaking))
-            del self._shaking[oldest]
-            oldest.cancel()
-        self._handshakes[host] += 1
         scope = trio.CancelScope()
-        self._shaking[scope] = None
+        leaves = self._handshakes.enter(scope, host)
+        if leaves is not None:
+            self._counters.note("handshakes_full", host=host)
+            leaves.cancel()
         try:
             with scope:
                 return await self.upgrade_inbound_raw_conn(RawConnection(stream, False), maddr)
@@ -147,10 +144,7 @@ class _Swarm(Swarm):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - anything a stranger's bytes can provoke
             self._counters.note("handshake_failed", error=error)
         finally:
-            self._shaking.pop(scope, None)
-            self._handshakes[host] -= 1
-            if not self._handshakes[host]:
-                del self._handshakes[host]
+            self._handshakes.leave(scope)
         return None
 
 

@@ -1,4 +1,4 @@
-"""What strangers may take of a node, shared out by address: places to stay, and answers to joins.
+"""What strangers may take of a node, shared out by address: handshakes, stays, answers to joins.
 
 Nothing is kept free for an address that has not come: a fleet of newcomers behind one address
 takes all there is while nobody else asks. Whoever else comes then has its share of it.
@@ -50,6 +50,10 @@ class Places(Generic[Stranger]):
         leaves = next(each for each, at in self._origins.items() if held[at] == most)
         del self._origins[leaves]
         return leaves
+
+    def held(self, origin: str) -> int:
+        """Give how many places an address has."""
+        return sum(at == origin for at in self._origins.values())
 
     def leave(self, stranger: Stranger) -> None:
         """Free a place, unless another has it by now."""
