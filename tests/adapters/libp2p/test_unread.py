@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+from libp2p.stream_muxer.yamux import yamux
 
 from ambientd.adapters.libp2p.guard import Counters
 from ambientd.adapters.libp2p.host import dial
@@ -134,6 +135,23 @@ async def test_what_many_streams_hold_together_is_bounded(is_member: bool, bytes
         nursery.cancel_scope.cancel()
     assert counters.snapshot() == {"buffers_overrun": 1}
     assert len(streams) == count
+
+
+@pytest.mark.parametrize(
+    ("is_member", "bytes_max"),
+    [(True, BUFFERS_BYTES_MAX), (False, STRANGER_BUFFERS_BYTES_MAX)],
+)
+def test_windows_that_widened_leave_room_for_streams_that_are_opened_later(
+    is_member: bool, bytes_max: int
+) -> None:
+    """A fourth of the bytes: sixteen more streams of a member, one more of a stranger."""
+    conn = GuardedYamux(Wire(b""), peer_id_of(NODES[MEMBER]), 5.0, Counters(), lambda _: is_member)
+    streams = conn.streams = {n: yamux.YamuxStream(n, conn, False) for n in (1, 3)}
+    while wider := next(filter(conn.may_widen, streams.values()), None):
+        wider.target_recv_window *= 2
+    granted = sum(each.target_recv_window for each in streams.values())
+    assert granted > 2 * WINDOW_BYTES
+    assert granted + bytes_max // 4 <= bytes_max
 
 
 async def test_a_stranger_that_asks_to_join_has_room_enough() -> None:

@@ -146,9 +146,12 @@ class GuardedYamux(yamux.Yamux):  # type: ignore[misc]
             raise WindowOverrunError(f"{size_bytes} bytes, beyond the window of a stream")
 
     def may_widen(self, stream: Stream) -> bool:
-        """Tell whether a window may double: an honest peer's windows fit into the buffers."""
+        """Tell whether a window may double: an honest peer's windows fit into the buffers.
+
+        A fourth stays for streams to come: a peer may fill their first windows without asking.
+        """
         granted = sum(each.target_recv_window for each in self.streams.values())
-        return bool(granted + stream.target_recv_window <= self._buffers_bytes_max())
+        return bool(granted + stream.target_recv_window <= self._buffers_bytes_max() * 3 // 4)
 
     async def drop(self, stream: Stream) -> None:
         """Forget a stream with what it holds unread, unless its number is another's by now."""
