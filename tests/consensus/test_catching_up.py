@@ -5,10 +5,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ambientd.consensus.block_tree import BlockTree
 from ambientd.consensus.catch_up import (
     EVIDENCE_BURST,
     FETCHERS_MAX,
+    OFFERED_REST_T0,
     CatchUp,
     EvidenceLimit,
     FetchLimit,
@@ -189,6 +193,60 @@ def test_the_only_one_there_is_to_ask_is_asked_again() -> None:
     for now in (10_000, 20_000, 30_000):
         assert catch_up.target(now) == bench.key(1)
         catch_up.answered(bench.key(1), now + 1, advanced=False)
+
+
+@given(
+    st.integers(2, 12),
+    st.integers(0, 5_000),
+    st.booleans(),
+    st.lists(st.integers(0, 11), min_size=8, max_size=8),
+    st.randoms(use_true_random=False),
+)
+def test_who_offers_a_snapshot_is_asked_once_in_a_while_however_long_its_answer_takes(
+    members: int, latency_ms: int, is_older: bool, hints: list[int], rng: random.Random
+) -> None:
+    bench = Bench(members)
+    t0_ms, catch_up = bench.options.t0_ms, CatchUp(bench.options, rng)
+    catch_up.is_missing = True
+    asked: dict[bytes, list[int]] = {}
+    answers: list[tuple[int, bytes]] = []
+    offered_at: dict[bytes, int] = {}
+    end = 80 * t0_ms
+    for now in range(0, end, 50):
+        while answers and answers[0][0] <= now:
+            _, peer = answers.pop(0)
+            offered_at.setdefault(peer, now)
+            catch_up.offered(peer, now)
+            if catch_up.is_awaiting and is_older:
+                catch_up.answered(peer, now, advanced=False)
+            elif catch_up.is_awaiting:
+                catch_up.postpone(peer, now)
+        catch_up.hint(bench.key(hints[now // 50 % 8] % members))
+        target = catch_up.target(now)
+        if target is not None:
+            asked.setdefault(target, []).append(now)
+            answers.append((now + latency_ms, target))
+    for peer, times in asked.items():
+        assert all(later - at >= t0_ms * 3 // 8 for at, later in itertools.pairwise(times))
+        since = [at for at in times if at > offered_at.get(peer, end)]
+        assert all(
+            later - at >= OFFERED_REST_T0 * t0_ms
+            for at, later in itertools.pairwise([offered_at.get(peer, end), *since])
+        )
+
+
+def test_who_offered_a_snapshot_and_gives_blocks_after_all_is_asked_on_at_once() -> None:
+    catch_up = CatchUp(options(2), random.Random(1))
+    [peer] = set(options(2).members) - {options(2).self_id}
+    catch_up.is_missing = True
+    t0_ms = options(2).t0_ms
+    catch_up.offered(peer, 0)
+    assert catch_up.target(OFFERED_REST_T0 * t0_ms - 1) is None
+    now = OFFERED_REST_T0 * t0_ms + t0_ms // 2
+    for _ in range(3):
+        assert catch_up.target(now) == peer
+        catch_up.answered(peer, now + t0_ms // 2, advanced=True)
+        now += t0_ms
 
 
 def test_a_word_that_does_not_help_ends_no_waiting_for_another_s_answer() -> None:

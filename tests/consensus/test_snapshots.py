@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.state_pages import decode_page, encode_page
 from ambientd.consensus.beacon import BeaconLink
-from ambientd.consensus.catch_up import FETCHERS_MAX, PAGES_FIRST_T0
+from ambientd.consensus.catch_up import FETCHERS_MAX, OFFERED_REST_T0, PAGES_FIRST_T0
 from ambientd.consensus.effects import Effect, PeerFault, Send, SnapshotFetched
 from ambientd.consensus.epochs import Endless, Epoch
 from ambientd.consensus.events import Installed, MessageReceived, Started, Tick
@@ -408,36 +408,97 @@ def began_log() -> Log:
     return log
 
 
-@pytest.mark.parametrize("has_begun", [False, True])
-def test_who_gives_pages_one_by_one_keeps_nobody_from_asking_for_blocks(has_begun: bool) -> None:
-    log, t0_ms, liar = began_log() if has_begun else late_log(), BENCH.options.t0_ms, BENCH.key(4)
-    entries = tuple(((number.to_bytes(2), b"1"),) for number in range(32))
-    slow = taken(BENCH, 5, entries, depths=(5,) * 32)
-    answers: dict[int, bytes] = {}
-    fetches: list[int] = []
-    given = 0
+ONE_BY_ONE = taken(
+    BENCH, 5, tuple(((number.to_bytes(2), b"1"),) for number in range(32)), depths=(5,) * 32
+)
 
-    def see(effects: list[Effect], now: int) -> None:
-        fetches.extend(now for _ in asked_for_blocks(effects))
+
+@dataclass
+class Dripping:
+    """A liar that offers a snapshot and gives each page at the last moment, and what is asked."""
+
+    log: Log
+    offering: frozenset[bytes] = frozenset()
+    """Members that answer FETCH with the same snapshot, T0/4 later; the others with nothing."""
+    fetches: list[tuple[bytes, int]] = field(default_factory=list)
+    given: int = 0
+    due: dict[int, list[tuple[bytes, Message]]] = field(default_factory=dict)
+
+    def run(self, until_t0: int) -> None:
+        t0_ms = BENCH.options.t0_ms
+        missing = QcNotice(ONE_BY_ONE.snapshot.links[2][1], None)
+        self._see(hand(self.log, 0, missing, 10_000), 10_000)
+        self._see(hand(self.log, 4, ONE_BY_ONE.offer, 10_000), 10_000)
+        for now in range(10_020, 10_000 + until_t0 * t0_ms, 20):
+            self._see(self.log.handle(Tick(), now=now), now)
+            for sender, message in self.due.pop(now, ()):
+                self.given += isinstance(message, Pages)
+                self._see(self.log.handle(MessageReceived(sender, message), now=now), now)
+
+    def _see(self, effects: list[Effect], now: int) -> None:
+        t0_ms, liar = BENCH.options.t0_ms, BENCH.key(4)
+        for peer in asked_for_blocks(effects):
+            self.fetches.append((peer, now))
+            if peer in self.offering:
+                self.due.setdefault(now + t0_ms // 4, []).append((peer, ONE_BY_ONE.offer))
         for peer, digests in asked(effects).items():
             if peer == liar:
-                answers[now + 2 * t0_ms - 20] = digests[0]
+                page = Pages((ONE_BY_ONE.pages[digests[0]],))
+                self.due.setdefault(now + 2 * t0_ms - 20, []).append((liar, page))
             else:
                 nothing = MessageReceived(peer, Pages(()))
-                see(log.handle(nothing, now=now), now)
+                self._see(self.log.handle(nothing, now=now), now)
 
-    see(hand(log, 0, QcNotice(slow.snapshot.links[2][1], None), 10_000), 10_000)
-    see(hand(log, 4, slow.offer, 10_000), 10_000)
-    for now in range(10_020, 10_000 + 32 * t0_ms, 20):
-        see(log.handle(Tick(), now=now), now)
-        if now in answers:
-            given += 1
-            page = Pages((slow.pages[answers.pop(now)],))
-            see(log.handle(MessageReceived(liar, page), now=now), now)
-    gaps = [later - earlier for earlier, later in pairwise(fetches)]
-    assert given > 10
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_who_gives_pages_one_by_one_keeps_nobody_from_asking_for_blocks(has_begun: bool) -> None:
+    world, t0_ms = Dripping(began_log() if has_begun else late_log()), BENCH.options.t0_ms
+    world.run(until_t0=32)
+    gaps = [later - earlier for (_, earlier), (_, later) in pairwise(world.fetches)]
+    assert world.given > 10
     assert gaps[0] <= (t0_ms if has_begun else PAGES_FIRST_T0 * t0_ms + 20)
     assert max(gaps[1:]) <= t0_ms
+
+
+@pytest.mark.parametrize("offering", [0, 2, 3])
+def test_amid_pages_one_by_one_who_offers_rests_and_all_others_are_asked_soon(
+    offering: int,
+) -> None:
+    t0_ms, members = BENCH.options.t0_ms, [BENCH.key(number) for number in range(4)]
+    world = Dripping(began_log(), frozenset(members[:offering]))
+    world.run(until_t0=62)
+    assert world.given > 20
+    rest_ms = OFFERED_REST_T0 * t0_ms
+    for member in members:
+        times = [now for peer, now in world.fetches if peer == member]
+        gaps = [later - earlier for earlier, later in pairwise([*times, 10_000 + 62 * t0_ms])]
+        if member in world.offering:
+            assert min(gaps[:-1]) >= rest_ms
+            assert max(gaps) <= rest_ms + offering * 5 * t0_ms
+        else:
+            assert max(gaps) <= rest_ms
+
+
+def test_an_offer_of_what_is_here_already_comes_late_and_gives_its_sender_no_rest() -> None:
+    log, t0_ms = began_log(), BENCH.options.t0_ms
+    for member in range(4):
+        hand(log, member, TAKEN.offer, 10_000)
+    missing = QcNotice(ONE_BY_ONE.snapshot.links[2][1], None)
+    assert asked_for_blocks(hand(log, 0, missing, 10_001 + t0_ms // 4)) == [BENCH.key(0)]
+
+
+def test_who_offered_too_late_to_be_waited_for_rests_too() -> None:
+    log, t0_ms = began_log(), BENCH.options.t0_ms
+    missing = QcNotice(ONE_BY_ONE.snapshot.links[2][1], None)
+    [first] = asked_for_blocks(hand(log, 0, missing, 10_000))
+    [second] = asked_for_blocks(log.handle(Tick(), now=10_000 + t0_ms // 2))
+    for number, peer in enumerate((second, first)):
+        log.handle(MessageReceived(peer, ONE_BY_ONE.offer), now=10_250 + number)
+    again = []
+    for now in range(10_300, 10_251 + OFFERED_REST_T0 * t0_ms, 10):
+        again += asked_for_blocks(log.handle(Tick(), now=now))
+    assert again
+    assert not {first, second} & set(again)
 
 
 def test_an_offer_of_an_older_block_than_is_fetched_puts_nothing_off() -> None:

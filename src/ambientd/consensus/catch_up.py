@@ -40,6 +40,8 @@ class EpochSource(BlockSource, Protocol):
 FETCHERS_MAX = 256
 PAGES_FIRST_T0 = 16
 """For so many T0 after its first snapshot a node without a block lets pages come before blocks."""
+OFFERED_REST_T0 = 16
+"""Who gave a snapshot in place of blocks is asked for blocks once in so many T0, till it helps."""
 
 
 class FetchLimit:
@@ -103,7 +105,8 @@ class CatchUp:
     """One fetch at a time: from whoever showed the gap, then from members in turn.
 
     Nobody is asked twice within T0 * 3/8, for it would not answer (`FetchLimit`). Who did not help
-    is passed over once: a liar that coordinates shows every gap, and closes none.
+    is passed over once: a liar that coordinates shows every gap, and closes none. Who offered a
+    snapshot rests: it has no blocks for this node, and to say so again takes 36 bytes a page.
     """
 
     def __init__(self, options: ConsensusOptions, random: Random) -> None:
@@ -111,7 +114,8 @@ class CatchUp:
         self._random = random
         self._others = [key for key in options.members if key != options.self_id]
         self._hint: bytes | None = None
-        self._asked: dict[bytes, int] = {}
+        self._free_at: dict[bytes, int] = {}  # of who was asked: when it may be asked again
+        self._offerers: set[bytes] = set()
         self._asked_last: bytes | None = None  # until somebody helped
         self._ask_at = 0
         self._heard_at = 0
@@ -152,11 +156,25 @@ class CatchUp:
         """
         if advanced:
             self._asked_last = None
+            if sender in self._offerers:
+                self._offerers.discard(sender)
+                self._free_at[sender] = now + self._rest_ms(sender)
         elif sender != self._asked_last:
             return
         self.is_awaiting = False
         self.is_behind &= advanced  # a word costs one question, unless it proves to be true
         self._ask_at = now if advanced else now + self._options.t0_ms // 4
+
+    def offered(self, sender: bytes, now: int) -> None:
+        """Note that a peer gave a snapshot, however late and of which block, and let it rest."""
+        if sender in self._others or len(self._offerers) < FETCHERS_MAX:
+            self._offerers.add(sender)
+            self._free_at[sender] = now + self._rest_ms(sender)
+
+    def _rest_ms(self, peer: bytes) -> int:
+        """Give how long a peer is not asked again."""
+        t0_ms = self._options.t0_ms
+        return OFFERED_REST_T0 * t0_ms if peer in self._offerers else t0_ms * 3 // 8
 
     def postpone(self, sender: bytes, now: int) -> None:
         """Note an offer in place of blocks: its pages come first, so ask again much later."""
@@ -179,22 +197,22 @@ class CatchUp:
         deadline = self.deadline
         if deadline is None or now < deadline:
             return None
-        pause_ms = self._options.t0_ms * 3 // 8
-        self._asked = {key: at for key, at in self._asked.items() if now < at + pause_ms}
+        wait_ms = self._options.t0_ms // 2
+        self._free_at = {key: at for key, at in self._free_at.items() if now < at}
         target = self._hint
-        if target is None or target in self._asked or target == self._asked_last:
-            free = [key for key in self._others if key not in self._asked]
-            if not free:
-                self._ask_at = min(self._asked.values()) + pause_ms
+        if target is None or target in self._free_at or target == self._asked_last:
+            free = [key for key in self._others if key not in self._free_at]
+            if not free:  # somebody else may show a gap meanwhile
+                self._ask_at = min(*(self._free_at[key] for key in self._others), now + wait_ms)
                 return None
             fresh = [key for key in free if key != self._asked_last] or free
             target = fresh[self._random.randrange(len(fresh))]
-        self._asked[target] = now
+        self._free_at[target] = now + self._rest_ms(target)
         self._asked_last = target
         self._hint = None
         self._heard_at = now
         self.is_awaiting = True
-        self._ask_at = now + self._options.t0_ms // 2
+        self._ask_at = now + wait_ms
         return target
 
 

@@ -156,6 +156,11 @@ class Follower:
         """Tell whether a FETCH of this node's is unanswered."""
         return self._catch_up.is_awaiting
 
+    def offered(self, sender: bytes, now: int) -> None:
+        """Note that a peer gave a snapshot, which says that it has no blocks for this node."""
+        self._is_disturbed = True
+        self._catch_up.offered(sender, now)
+
     def offered_instead(self, sender: bytes, *, is_fetching: bool, now: int) -> None:
         """Note that a FETCH was answered with a snapshot, and whether it is one to fetch."""
         self._is_disturbed = True

@@ -424,10 +424,14 @@ class Log:
     # Snapshots.
 
     def _on_offer(self, sender: bytes, offer: Offer, now: int) -> list[Effect]:
+        head = self.current.head_index
+        may_have_blocks = self._first.is_whole and not head and sender not in self._declined
+        if not may_have_blocks and offer.snapshot.index > head:  # else it comes late
+            self.current.offered(sender, now)
         if not self.current.awaits_blocks:
             return []
-        head = self.current.head_index
-        if self._first.is_whole and not head and not self._has_offered(sender):
+        if may_have_blocks:
+            self._decline(sender)
             self.current.offered_instead(sender, is_fetching=False, now=now)
             return []
         before = self._fetcher.progress
@@ -442,15 +446,13 @@ class Log:
         if self._fetcher.progress > before:
             self.current.await_pages(now)
 
-    def _has_offered(self, sender: bytes) -> bool:
+    def _decline(self, sender: bytes) -> None:
         """Note who offered; who is asked again gives the blocks instead, if it has them.
 
         The committee that is known here may be long gone, so whoever was asked counts.
         """
-        has_offered = sender in self._declined
         if len(self._declined) < FETCHERS_MAX:
             self._declined.add(sender)
-        return has_offered
 
     def _fetch_pages(self, now: int) -> list[Effect]:
         effects: list[Effect] = []
