@@ -62,6 +62,8 @@ def main() -> int:
     fault = bring_pages(ROOT)
     if fault:
         sys.stderr.write(f"{fault}\n")
+    else:
+        sys.stdout.write("set up, and the dashboard is built\n")
     return 0
 
 

@@ -27,7 +27,7 @@ from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.telemetry.core import TelemetryOptions
 from sim.anchor_chain import AnchorChain
 from sim.anchor_checkers import LogsAnchors, check_anchors
-from sim.audit_checkers import FairAudits, PayVests, check_audits, let_next_block_audit
+from sim.audit_checkers import FairAudits, PayVests, check_audits, has_suspects
 from sim.choices import checkers_of_choices, choosy, task_spec
 from sim.dispute_checkers import FairDisputes
 from sim.faults import ALL_FAULTS, Fault
@@ -466,13 +466,12 @@ def run(
     world.observers += [history, *(marks.checkers if marks else ()), *watching]
     if marks is not None:
         marks.run(world, options.time_ms)
-    world.run(options.time_ms)
+    world.run(options.time_ms, lambda: has_suspects(cast.honest))
     check_ends(cast.honest, are_long=options.marks)
     if marks is not None:
         marks.check()
     if cast.chain is not None:
         check_anchors(cast.chain, cast.honest, anchors.due_by(options.time_ms))
-    let_next_block_audit(world, cast.honest)
     check_audits(cast.honest)
     check_studies(cast.honest)
     history.check()

@@ -9,6 +9,13 @@ from sim.machine import Delivery, Effect, Host
 from sim.network import Network
 from sim.vices import Resident, Vice
 
+LINGERS_MS, LINGER_STEP_MS = 1_000, 50
+
+
+def moments_after(until_ms: int) -> range:
+    """Give the times at which a world that lingers is looked at."""
+    return range(until_ms + LINGER_STEP_MS, until_ms + LINGERS_MS + 1, LINGER_STEP_MS)
+
 
 class Observer(Protocol):
     """Something that watches the world: a checker."""
@@ -51,8 +58,8 @@ class Stage(Protocol):
         """Do something at a time."""
         ...
 
-    def run(self, until_ms: int) -> None:
-        """Let everything up to `until_ms` happen."""
+    def run(self, until_ms: int, lingers: Callable[[], bool] = bool) -> None:
+        """Let everything up to `until_ms` happen, and go on for a moment while it lingers."""
         ...
 
     def host_of(self, key: bytes) -> object:

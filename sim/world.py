@@ -11,7 +11,7 @@ from sim.disk import DiskFault, DiskLost, Keeper
 from sim.machine import Delivery, Effect, Machine
 from sim.network import Network
 from sim.place import Place
-from sim.stage import Observer
+from sim.stage import Observer, moments_after
 
 EPOCH_MS = 1_700_000_000_000
 SUPERVISED_MS = 1_000
@@ -71,8 +71,15 @@ class World:
         else:
             due.append(action)
 
-    def run(self, until_ms: int) -> None:
-        """Let everything up to `until_ms` happen."""
+    def run(self, until_ms: int, lingers: Callable[[], bool] = bool) -> None:
+        """Let everything up to `until_ms` happen, and go on for a moment while it lingers."""
+        self._run(until_ms)
+        for moment_ms in moments_after(until_ms):
+            if not lingers():
+                break
+            self._run(moment_ms)
+
+    def _run(self, until_ms: int) -> None:
         while self._times and self._times[0] <= until_ms:
             try:
                 self._let_happen(self._times[0])

@@ -21,7 +21,7 @@ from sim.disk import DiskLost
 from sim.machine import Delivery, Effect
 from sim.network import Network
 from sim.place import Place
-from sim.stage import Observer
+from sim.stage import Observer, moments_after
 from sim.trio_world.host import Around, TrioHost
 from sim.trio_world.medium import Medium
 from sim.trio_world.seeded import run_seeded
@@ -93,17 +93,21 @@ class TrioWorld:
             saw_delivery=lambda delivery: self._saw_delivery(place, delivery),
         )
 
-    def run(self, until_ms: int) -> None:
-        """Let everything up to `until_ms` happen."""
+    def run(self, until_ms: int, lingers: Callable[[], bool] = bool) -> None:
+        """Let everything up to `until_ms` happen, and go on for a moment while it lingers."""
         try:
-            run_seeded(partial(self._main, until_ms), self._seed)
+            run_seeded(partial(self._main, until_ms, lingers), self._seed)
         except BaseExceptionGroup as group:
             raise _telling(group) from group
 
-    async def _main(self, until_ms: int) -> None:
+    async def _main(self, until_ms: int, lingers: Callable[[], bool]) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             await self._sky.run(until_ms)
+            for moment_ms in moments_after(until_ms):
+                if not lingers():
+                    break
+                await self._sky.run(moment_ms)
             nursery.cancel_scope.cancel()
 
     def _local(self, place: _Place) -> int:
