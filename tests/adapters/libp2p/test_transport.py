@@ -5,6 +5,8 @@ import socket
 import pytest
 import trio
 
+from ambientd.adapters.libp2p.host import dial
+from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.errors import ConfigError, UnreachableError
 from ambientd.ports.transport import HostPort, PeerAddress
 from tests.adapters.libp2p.support import node
@@ -39,6 +41,25 @@ async def test_nodes_that_dial_each_other_at_once_end_with_one_connection() -> N
             while len(a._connected(b.node_id)) + len(b._connected(a.node_id)) > 2:
                 await trio.sleep(0.01)
         await use_the_only_link(a, b)
+
+
+async def test_a_link_whose_frames_wait_here_to_be_taken_outlasts_a_newer_connection() -> None:
+    """What waits is not read on, and so nothing is heard; that is not the peer's silence."""
+    smaller, larger = sorted((0, 1), key=lambda number: NODES[number])
+    async with node(smaller, queue_frames_max=1) as full, node(larger) as peer:
+        await connect(peer, full)
+        link = full._links[peer.node_id]
+        for _ in range(10):
+            assert peer.send(full.node_id, b"frame")
+        with trio.fail_after(60):
+            while full.traffic(peer.node_id).frames_received < 2:
+                await trio.sleep(0.01)
+            newer = await dial(peer._host, peer_id_of(full.node_id), full.address)
+            await newer.event_closed.wait()
+            assert full.peers() == {peer.node_id}
+            assert full._links[peer.node_id] is link
+            for _ in range(10):
+                assert await full.frames.receive() == (peer.node_id, b"frame")
 
 
 async def test_what_the_queue_of_gossip_does_not_hold_is_dropped_and_counted() -> None:

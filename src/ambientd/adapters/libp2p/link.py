@@ -139,6 +139,8 @@ class Link:
     up: trio.Event = field(default_factory=trio.Event)
     done: trio.Event = field(default_factory=trio.Event)
     heard_s: float = 0.0
+    silent_since_s: float = math.inf
+    """Since when nothing comes though we listen; never while what came waits to be taken."""
     round_trip_s: float | None = None
     _queue: deque[bytes] = field(default_factory=deque)
     _queue_bytes: int = 0
@@ -227,8 +229,10 @@ class Link:
                 # Silence counts only while we listen: our own back-pressure is not the
                 # peer's fault.
                 limit_s = self.options.idle_limit_s * self.ease()
+                self.silent_since_s = trio.current_time()
                 with trio.move_on_after(limit_s) as patience:
                     data = await self.stream.read(READ_BYTES)
+                self.silent_since_s = math.inf
                 if patience.cancelled_caught:
                     self.end(f"silent for {limit_s:g} s")
                     return

@@ -360,7 +360,7 @@ class Libp2pTransport:
         await trio.sleep(2 * self._options.heartbeat_s)
         if (link := self._links.get(peer)) is None:
             return
-        if link.heard_s < since_s:
+        if link.silent_since_s <= since_s:
             link.end("a newer connection replaced it")
             return
         for connection in list(self._connected(peer)):
