@@ -19,8 +19,8 @@ from tests.mesh.watching import Watch
 
 pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
-LONG = 600_000_000
-GAS_MAX = 12_000_000_000
+LONG = 1_800_000_000
+GAS_MAX = 36_000_000_000
 MARKS = 16
 
 
@@ -104,6 +104,7 @@ def test_a_device_that_overheats_hands_its_last_state_on(trio: Cluster) -> None:
     with Watch(submitter) as watch:
         task = submit_long(trio, submitter, LONG, GAS_MAX, MARKS)
         maker = str(watch.of(task, EventKind.TASK_MARKED).fields["node"])
-        warm(nodes[maker], HOT)
-        watch.of(task, EventKind.TASK_RELEASED, node=maker)
+        with still(nodes[maker]):
+            warm(nodes[maker], HOT)
+            watch.of(task, EventKind.TASK_RELEASED, node=maker)
         check_end(trio, submitter, task, maker)
