@@ -1,6 +1,5 @@
 """The HTTP server against callers that are slow, greedy, silent or strangers."""
 
-import datetime
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -9,14 +8,12 @@ from pathlib import Path
 
 import pytest
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ambientd.adapters.http_connection import ServerLimits
 from ambientd.adapters.http_listening import serve_http, tls_context
 from ambientd.adapters.http_server import HttpServer
 from ambientd.ports.http import BodyTooLargeError, HttpAnswer, HttpRequest
+from tests.adapters.certificates import certify
 
 pytestmark = pytest.mark.net
 
@@ -225,33 +222,6 @@ async def test_a_bug_in_an_answer_ends_one_connection() -> None:
         assert (await said(port, GET % b"")).startswith(b"HTTP/1.1 200")
 
 
-def certify(
-    folder: Path, name: str, by: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None
-) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """Make a certificate and its key, below an authority or as one; both go into files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject if by is None else by[0].subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
-        .add_extension(names, critical=False)
-    )
-    made = builder.sign(key if by is None else by[1], hashes.SHA256())
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / f"{name}.pem").write_bytes(made.public_bytes(pem))
-    (folder / f"{name}.key").write_bytes(secret)
-    return made, key
-
-
 @pytest.mark.parametrize(
     ("name", "is_let_in"), [("friend", True), ("stranger", False), ("", False)]
 )
@@ -264,7 +234,7 @@ async def test_over_tls_only_callers_with_a_certificate_of_the_authority_are_ser
     certify(tmp_path, "stranger", other)
     files = [tmp_path / each for each in ("node.pem", "node.key", "authority.pem")]
     caller = ssl.create_default_context(cafile=str(files[2]))
-    caller.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    caller.verify_flags |= ssl.VERIFY_X509_STRICT
     if name:
         caller.load_cert_chain(tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
     async with serving(QUICK, tls_context(*files)) as (_, port):
