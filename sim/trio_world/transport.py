@@ -5,7 +5,7 @@ overtaken while a link is up, which is harsher than what the port allows.
 """
 
 import random
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,6 +24,7 @@ from ambientd.ports.transport import (
     PeerAddress,
     PeerConnected,
     PeerLost,
+    PeerMisbehaved,
     ServeBlob,
     ServeJoin,
     ServePiece,
@@ -32,6 +33,7 @@ from ambientd.ports.transport import (
     serve_no_piece,
 )
 from sim.trio_world.calls import Calls
+from sim.trio_world.inbox import Inbox
 from sim.trio_world.link import Link, Meter
 from sim.trio_world.medium import Medium
 
@@ -74,11 +76,10 @@ class MemoryTransport:
         self._seen: OrderedDict[tuple[NodeId, int], None] = OrderedDict()
         self._calls = Calls(self._numbers)
         self._serving: Counter[NodeId] = Counter()
-        self._inbox: deque[tuple[NodeId, bytes, Callable[[], None]]] = deque()
         self._news = trio.Event()
         self._nursery: trio.Nursery | None = None
-        frames = trio.open_memory_channel[tuple[NodeId, bytes]](options.queue_frames_max)
-        self._frames_in, self.frames = frames
+        self._inbox = Inbox(options.queue_frames_max)
+        self.frames = self._inbox.frames
         self._events_in, self.connections = trio.open_memory_channel[ConnectionEvent](EVENTS_MAX)
         gossip = trio.open_memory_channel[tuple[str, NodeId, bytes]](options.gossip_queue_max)
         self._gossip_in, self.gossip = gossip
@@ -255,25 +256,15 @@ class MemoryTransport:
         link = self._heard(peer, wire)
         if link is None:
             return
+        if len(frame) > self._options.frame_bytes_max:
+            self._announce(PeerMisbehaved(peer, f"no frame: it has {len(frame)} bytes"))
+            self._end(link, "broke the frame protocol")
+            return
         meter = self._meter(peer)
         meter.frames_received += 1
         meter.bytes_received += len(frame)
-        if not self._inbox:
-            try:
-                self._frames_in.send_nowait((peer, frame))
-            except trio.WouldBlock:
-                pass
-            else:
-                credit()
-                return
-        self._inbox.append((peer, frame, credit))
-        self._start(self._unpack)
-
-    async def _unpack(self) -> None:
-        """Bring the next frame that found no room to who reads, when who reads gets there."""
-        peer, frame, credit = self._inbox.popleft()
-        await self._frames_in.send((peer, frame))
-        credit()
+        if not self._inbox.put(peer, frame, credit):
+            self._start(self._inbox.unpack)
 
     def gossiped(
         self, peer: NodeId, wire: Wire, name: tuple[NodeId, int], topic: str, data: bytes

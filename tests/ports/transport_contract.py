@@ -17,6 +17,7 @@ from ambientd.ports.transport import (
     PeerAddress,
     PeerConnected,
     PeerLost,
+    PeerMisbehaved,
     Transport,
 )
 
@@ -71,6 +72,15 @@ async def until_connected(transport: Transport, peer: NodeId) -> None:
 async def until_lost(transport: Transport, peer: NodeId) -> PeerLost:
     async for event in transport.connections:
         if isinstance(event, PeerLost) and event.node_id == peer:
+            return event
+    raise AssertionError("the events ended")
+
+
+async def until_blamed(transport: Transport, peer: NodeId) -> PeerMisbehaved:
+    """Hear of a breach, which is told before the loss that it brings."""
+    async for event in transport.connections:
+        assert not isinstance(event, PeerLost)
+        if isinstance(event, PeerMisbehaved) and event.node_id == peer:
             return event
     raise AssertionError("the events ended")
 
@@ -147,6 +157,21 @@ class TransportContract:
                 assert await b.frames.receive() == (a.node_id, frame)
             with pytest.raises(LocalProtocolError, match="at most 16777216"):
                 a.send(b.node_id, frame + b"x")
+
+    async def test_who_sends_what_is_no_frame_is_told_of_and_cut_off_and_may_come_back(
+        self, node: OpenNode
+    ) -> None:
+        async with node(0) as a, node(1, frame_bytes_max=1_000) as b:
+            await connect(a, b)
+            assert a.send(b.node_id, bytes(1_000))
+            assert a.send(b.node_id, bytes(1_001))
+            with trio.fail_after(60):
+                told = await until_blamed(b, a.node_id)
+                assert told.reason.startswith("no frame:")
+                assert (await until_lost(b, a.node_id)).reason == "broke the frame protocol"
+                await until_lost(a, b.node_id)
+                assert await b.frames.receive() == (a.node_id, bytes(1_000))
+                await until_connected(b, a.node_id)
 
     async def test_nodes_that_dial_each_other_at_once_end_with_one_link(
         self, node: OpenNode

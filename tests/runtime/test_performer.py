@@ -186,9 +186,10 @@ async def bench(
     quota_bytes: int = 1 << 24,
     is_open: bool = True,
     ledger: LedgerState | None = None,
+    wire: Any = None,
     **options: Any,
 ) -> AsyncIterator[Bench]:
-    wire, inbox, news = Wire(), Inbox(), News()
+    wire, inbox, news = wire or Wire(), Inbox(), News()
 
     async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
         return None

@@ -197,7 +197,15 @@ class PeerLost:
     reason: str
 
 
-ConnectionEvent: TypeAlias = PeerConnected | PeerLost
+@dataclass(frozen=True, slots=True)
+class PeerMisbehaved:
+    """A peer broke one of the transport's own protocols, by what nobody else can have caused."""
+
+    node_id: NodeId
+    reason: str
+
+
+ConnectionEvent: TypeAlias = PeerConnected | PeerLost | PeerMisbehaved
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +261,10 @@ class Transport(Protocol):
 
     @property
     def connections(self) -> trio.MemoryReceiveChannel[ConnectionEvent]:
-        """`PeerConnected` and `PeerLost`, alternating for each peer."""
+        """`PeerConnected` and `PeerLost`, alternating for each peer; `PeerMisbehaved` at any time.
+
+        A flood of `PeerMisbehaved` is told of in part, and keeps the others from nobody.
+        """
         ...
 
     @property

@@ -9,7 +9,7 @@ import trio
 from ambientd.consensus.effects import VoteDecided
 from ambientd.model.base import NodeId
 from ambientd.node.core import Node
-from ambientd.node.effect import ConditionChanged, NodeEffect
+from ambientd.node.effect import ConditionChanged, NodeEffect, PeerMisbehaved
 from ambientd.node.event import (
     FrameReceived,
     GossipReceived,
@@ -98,7 +98,7 @@ async def run_node(
         nursery.start_soon(parts.pump.run, perform, first)
         nursery.start_soon(parts.owner.run, parts.pump.post)
         nursery.start_soon(_frames, parts)
-        nursery.start_soon(_connections, parts)
+        nursery.start_soon(hear_of_peers, parts.transport, parts.pump, performer)
         nursery.start_soon(_gossip, parts)
         nursery.start_soon(_hearing, parts)
         nursery.start_soon(_round_trips, parts)
@@ -132,11 +132,17 @@ async def _frames(parts: Parts) -> None:
         await parts.pump.post(FrameReceived(NodeId(sender), frame))
 
 
-async def _connections(parts: Parts) -> None:
-    async for change in parts.transport.connections:
+async def hear_of_peers(transport: mesh.Transport, pump: Pump, performer: Performer) -> None:
+    """Tell the node who can be reached; what breaks the transport counts as what breaks the log."""
+    async for change in transport.connections:
         peer = NodeId(change.node_id)
-        connected = isinstance(change, mesh.PeerConnected)
-        await parts.pump.post(PeerConnected(peer) if connected else PeerLost(peer))
+        match change:
+            case mesh.PeerConnected():
+                await pump.post(PeerConnected(peer))
+            case mesh.PeerLost():
+                await pump.post(PeerLost(peer))
+            case mesh.PeerMisbehaved(reason=reason):
+                performer(PeerMisbehaved(peer, reason))
 
 
 async def _gossip(parts: Parts) -> None:

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 
 import trio
 from google.protobuf.message import DecodeError
-from libp2p.exceptions import BaseLibp2pError, ValidationError
+from libp2p.exceptions import BaseLibp2pError, ParseError, ValidationError
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.pubsub import pubsub as pubsub_module
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
+from libp2p.pubsub.validators import signature_validator
 from libp2p.tools.anyio_service import background_trio_service
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
@@ -82,6 +83,20 @@ def _is_publishing(rpc: Message) -> bool:
 pubsub_module.RpcQueue = _RpcQueue
 
 
+class UnsignedError(Exception):
+    """A message bears a name that has not signed it."""
+
+
+def _check_signature(msg: Message) -> bool:
+    """Raise where the original says no, which is all that is heard of it there."""
+    if not signature_validator(msg):
+        raise UnsignedError
+    return True
+
+
+pubsub_module.signature_validator = _check_signature
+
+
 class _Pubsub(Pubsub):  # type: ignore[misc]
     """Pubsub that takes messages from, and signed by, allowed nodes only."""
 
@@ -92,6 +107,7 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
         counters: Counters,
         is_allowed: Callable[[PeerId], bool],
         drop_peer: Callable[[PeerId, str], None],
+        blame: Callable[[NodeId, str], None],
         deliver: Callable[[str, NodeId, bytes], None],
     ) -> None:
         super().__init__(
@@ -109,6 +125,7 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
         self._counters = counters
         self._is_allowed = is_allowed
         self._drop_peer = drop_peer
+        self._blame = blame
         self._deliver = deliver
         self._message_buckets: dict[PeerId, TokenBucket] = {}
         self._byte_buckets: dict[PeerId, TokenBucket] = {}
@@ -167,6 +184,10 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
             pass  # the ordinary end of a stream
         except (DecodeError, BaseLibp2pError, ValueError) as error:
             self._counters.note("gossip_malformed", error=error, peer=str(peer_id))
+            if isinstance(error, DecodeError | ParseError):
+                # Not so what is cut off, which anybody on the way can do, nor what is too much:
+                # of the messages that others gave it, an honest router tells in one RPC.
+                self._blame_peer(peer_id, "gossip that does not read")
             self._drop_peer(peer_id, "malformed gossip")
         except Exception as error:  # noqa: BLE001 - keeps the host alive whatever a peer sends
             self._counters.note("gossip_raised", error=error, peer=str(peer_id))
@@ -204,7 +225,20 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
         """Accept, deliver and forward one message, cheapest check first."""
         if msg_forwarder != self.my_id and not self._admit(msg_forwarder, msg):
             return
-        await contain(super().push_msg, "gossip_push_raised", self._counters)(msg_forwarder, msg)
+        await contain(self._push, "gossip_push_raised", self._counters)(msg_forwarder, msg)
+
+    async def _push(self, forwarder: PeerId, msg: Message) -> None:
+        """Blame who brings a forgery, whosever name it bears: routers verify, then pass on."""
+        try:
+            await super().push_msg(forwarder, msg)
+        except UnsignedError:
+            self._counters.note("gossip_unsigned", peer=str(forwarder))
+            self._blame_peer(forwarder, "gossip that its author has not signed")
+
+    def _blame_peer(self, peer_id: PeerId, reason: str) -> None:
+        node_id = node_id_of(peer_id)
+        if node_id is not None:
+            self._blame(node_id, reason)
 
     async def validate_msg(self, msg_forwarder: PeerId, msg: Message) -> None:
         """Charge a message's author, whose signature holds: no forwarder can use it up for it.
@@ -280,13 +314,15 @@ class Gossip:
         counters: Counters,
         is_allowed: Callable[[PeerId], bool],
         drop_peer: Callable[[PeerId, str], None],
+        blame: Callable[[NodeId, str], None],
     ) -> None:
         self._options = options
         self._counters = counters
         size = options.gossip_queue_max
         self._outgoing, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](size)
         self._incoming, self.received = trio.open_memory_channel[tuple[str, NodeId, bytes]](size)
-        self.pubsub = _Pubsub(host, options, counters, is_allowed, drop_peer, self._receive)
+        peers = is_allowed, drop_peer, blame
+        self.pubsub = _Pubsub(host, options, counters, *peers, self._receive)
         self._wanted = dict.fromkeys(sorted(options.topics), True)
         self._wishes_changed = trio.Event()
 

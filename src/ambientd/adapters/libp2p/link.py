@@ -136,6 +136,8 @@ class Link:
     counters: Counters
     ease: Callable[[], float] = lambda: 1.0
     """Gives `ease_among` as many nodes as may connect now."""
+    blame: Callable[[NodeId, str], None] = lambda _peer, _reason: None
+    """Hears of a breach that the peer itself committed."""
     up: trio.Event = field(default_factory=trio.Event)
     done: trio.Event = field(default_factory=trio.Event)
     heard_s: float = 0.0
@@ -245,7 +247,9 @@ class Link:
                     await self._on_frame(kind, body)
                 await self._pay(self.meter.data.charge(len(data), trio.current_time()))
         except RemoteProtocolError as error:
+            # Noise vouches for every byte: a cut or changed stream would not have come this far.
             self.counters.note("bad_frame", error=error, peer=self.peer.hex())
+            self.blame(self.peer, f"no frame: {error}")
             self.end("broke the frame protocol")
         except NETWORK_ERRORS:
             self.end("stream closed")

@@ -16,6 +16,7 @@ import trio
 from ambientd.adapters.libp2p.admission import Gate, Inside
 from ambientd.adapters.libp2p.bandwidth import BANDWIDTH_PROTOCOL, Bandwidth
 from ambientd.adapters.libp2p.dialler import Dialler
+from ambientd.adapters.libp2p.events import Events
 from ambientd.adapters.libp2p.exchanges import (
     BLOB_PROTOCOL,
     JOIN_PROTOCOL,
@@ -41,8 +42,6 @@ from ambientd.ports.transport import (
     Look,
     NodeId,
     PeerAddress,
-    PeerConnected,
-    PeerLost,
     ServeBlob,
     ServeJoin,
     ServePiece,
@@ -52,7 +51,6 @@ from ambientd.ports.transport import (
 )
 
 FRAMES_PROTOCOL: Final = "/ambient/frames/1"
-EVENTS_MAX = 1024
 DISCONNECT_S = 2.0
 
 
@@ -81,10 +79,9 @@ class Libp2pTransport:
         self._nursery: trio.Nursery | None = None
 
         self._inbox = Inbox(options.queue_frames_max, options.queue_bytes_max)
-        self._events, self._connections = trio.open_memory_channel[ConnectionEvent](EVENTS_MAX)
-        self._gossip = Gossip(
-            self._host, options, self._counters, self._is_allowed, self._drop_peer
-        )
+        self._events = Events(self._start)
+        end, blame = self._drop_peer, self._events.misbehaved
+        self._gossip = Gossip(self._host, options, self._counters, self._is_allowed, end, blame)
         self._blobs = Blobs(self._host, options, self._counters, serve_blob)
         self._pieces = Pieces(self._host, options, self._counters, serve_piece)
         self._strangers = Strangers(options, self._counters)
@@ -148,8 +145,8 @@ class Libp2pTransport:
 
     @property
     def connections(self) -> trio.MemoryReceiveChannel[ConnectionEvent]:
-        """Peers found and lost."""
-        return self._connections
+        """Peers found and lost, and at fault."""
+        return self._events.received
 
     @property
     def gossip(self) -> trio.MemoryReceiveChannel[tuple[str, NodeId, bytes]]:
@@ -390,7 +387,7 @@ class Libp2pTransport:
             await old.done.wait()
         if peer not in self._allowed:
             return
-        more = self._meter(peer), self._counters, self._ease
+        more = self._meter(peer), self._counters, self._ease, self._events.misbehaved
         link = self._links[peer] = Link(peer, stream, self._options, self._inbox, *more)
         reason = "this node is closing"
         announced = False
@@ -405,7 +402,7 @@ class Libp2pTransport:
                         link.end("no heartbeat")
                         return
                     self._dialler.nudge(peer)
-                    await self._events.send(PeerConnected(peer))
+                    await self._events.connected(peer)
                     announced = True
 
                 nursery.start_soon(announce)
@@ -415,7 +412,7 @@ class Libp2pTransport:
             del self._links[peer]
             self._pieces.lost(peer)
             if announced:
-                self._announce_loss(PeerLost(peer, reason))
+                self._events.lost(peer, reason)
             try:  # what is left of its connections would keep the peer from being dialled
                 if not link.up.is_set() and not stream.muxed_conn.is_initiator:
                     self._start("close_raised", self._part_from, peer)
@@ -423,14 +420,6 @@ class Libp2pTransport:
                     await self._disconnect(peer)
             finally:
                 link.done.set()
-
-    def _announce_loss(self, event: PeerLost) -> None:
-        try:
-            self._events.send_nowait(event)
-        except trio.WouldBlock:
-            self._start("event_raised", self._events.send, event)
-        except trio.BrokenResourceError:
-            pass  # nobody listens any more
 
     def _meter(self, peer: NodeId) -> Meter:
         meter = self._meters.get(peer)

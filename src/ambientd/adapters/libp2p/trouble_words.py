@@ -38,6 +38,7 @@ TROUBLE_WORDS: Mapping[str, str] = MappingProxyType(
         "gossip_stream_refused": "a peer that may not, or not so often, opened gossip; refused",
         "gossip_task_raised": "a part of gossip failed; the node goes on",
         "gossip_too_large": "gossip that is too large was dropped",
+        "gossip_unsigned": "a peer brought gossip that its author has not signed; it was dropped",
         "handshake_failed": "a connection came to nothing before its key was shown",
         "handshakes_full": "too many connections have shown no key; one was let go",
         "join_late": "a node that asked to join was not answered in time",
