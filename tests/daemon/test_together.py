@@ -46,7 +46,8 @@ async def test_one_that_fails_takes_the_others_of_its_process_along(
 ) -> None:
     cut_off: list[str] = []
 
-    async def node(folder: Path, _: str, stand_by: together.StandBy) -> None:
+    async def node(folder: Path, _: str, stand_by: together.StandBy, nodes: int) -> None:
+        assert nodes == 3
         if folder.name == "node6":
             raise OSError("the disk is gone")
         try:
@@ -81,7 +82,7 @@ async def test_few_join_at_a_time_and_one_that_never_does_keeps_no_other_from_it
         folder.mkdir()
         (folder / "invitation.token").touch()
 
-    async def node(folder: Path, _: str, stand_by: together.StandBy) -> None:
+    async def node(folder: Path, _: str, stand_by: together.StandBy, _nodes: int) -> None:
         began[folder.name] = trio.current_time()
         await trio.sleep(0.95)
         if folder.name != "node0":

@@ -169,6 +169,15 @@ async def _come_in(
     log.info("joined", cluster=identity.genesis.name)
 
 
+def _open_log(identity: Identity) -> tuple[Store, Recovered]:
+    """Open the store and read what is in it, which must be this key's."""
+    check_store(identity)
+    store = open_store(identity.places.data_dir, identity.config.store.engine)
+    recovered = recover(store, identity.genesis)
+    check_key(identity, recovered)
+    return store, recovered
+
+
 class _Vote(Enum):
     """What is known here of a key: it may vote, it never may again, or only others can tell."""
 
@@ -389,11 +398,12 @@ async def _serve(
     uploads: Uploads,
     introductions: Introductions,
     stand_by: StandBy,
+    nodes: int,
     performer: Performer,
 ) -> None:
     """Answer the owner until told to stop."""
     addresses = _addresses(identity, parts.transport.address)
-    front = Front(identity, parts, pool, uploads, addresses, parts.now())
+    front = Front(identity, parts, pool, uploads, addresses, parts.now(), nodes)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
             _come_in, identity, parts.node, parts.transport, performer, introductions
@@ -412,18 +422,17 @@ async def by_signal() -> signal.Signals:
     return await ServiceManager.of(os.environ).stand_by()
 
 
-async def run_daemon(data_dir: Path, passphrase: str = "", stand_by: StandBy = by_signal) -> None:
-    """Run the node of a data directory until told to stop, by a signal if nobody else says so."""
+async def run_daemon(
+    data_dir: Path, passphrase: str = "", stand_by: StandBy = by_signal, nodes: int = 1
+) -> None:
+    """Run a folder's node, of so many in this process, until told to stop (else by a signal)."""
     identity = read_identity(data_dir, passphrase)
-    config, genesis = identity.config, identity.genesis
+    config = identity.config
     introductions, is_newcomer = introductions_of(identity), identity.invitation is not None
     now = _steady_now()
     async with AsyncExitStack() as stack:
         stack.enter_context(DataDir(data_dir))
-        check_store(identity)
-        store = open_store(data_dir, config.store.engine)
-        recovered = recover(store, genesis)
-        check_key(identity, recovered)
+        store, recovered = _open_log(identity)
         vote = _vote_of(identity, store, recovered)
         writer = await stack.enter_async_context(StoreWriter(store))
         rng = random.Random(draw_secret(32))  # noqa: S311 - jitter and back-off, no secrets
@@ -479,6 +488,6 @@ async def run_daemon(data_dir: Path, passphrase: str = "", stand_by: StandBy = b
                 nursery.start_soon(bitcoin.keep_up)
             nursery.start_soon(finding.look_for_members, transport, introductions)
             uploads = Uploads(files, sealed)
-            serve = partial(_serve, identity, parts, pool, uploads, introductions, stand_by)
+            serve = partial(_serve, identity, parts, pool, uploads, introductions, stand_by, nodes)
             await run_node(parts, serve)
             nursery.cancel_scope.cancel()

@@ -30,6 +30,7 @@ from ambientd.config.log_form import LogForm
 from ambientd.config.places import Places
 from ambientd.daemon.fleet_folders import FleetFolders, FleetPlan
 from ambientd.daemon.main import EXIT_DONE, EXIT_FAILED, add_log_arguments, ended, guard_memory
+from ambientd.daemon.open_files import raise_open_files
 from ambientd.daemon.restarts import Fate, Restarts
 from ambientd.daemon.zygote import LOG_NAME, Zygote
 from ambientd.errors import AmbientError, ConfigError
@@ -52,6 +53,7 @@ def run_fleet(arguments: list[str]) -> int:
     """Run nodes until told to stop; 0 if none was given up."""
     chosen = _parser().parse_args(arguments)
     guard_memory()
+    raise_open_files()
     configure_logging(chosen.log_format, verbose=chosen.verbose)
     root = Path(os.path.abspath(chosen.data_dir))
     tokens = () if chosen.tokens is None else _tokens(chosen.tokens)

@@ -49,6 +49,8 @@ class Front:
     uploads: Uploads
     addresses: tuple[str, ...]
     started_ms: int
+    nodes_here: int = 1
+    """How many nodes share this process, itself included."""
 
     @property
     def socket(self) -> Path:

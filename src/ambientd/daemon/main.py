@@ -13,6 +13,7 @@ from ambientd import __version__
 from ambientd.config.load import load_config
 from ambientd.config.log_form import LogForm
 from ambientd.config.places import Places, default_data_dir
+from ambientd.daemon.open_files import raise_open_files
 from ambientd.errors import AmbientError, ConfigError, UsageError
 
 EXIT_DONE = 0
@@ -75,6 +76,7 @@ def guard_memory() -> None:
 
 def _run_one(chosen: argparse.Namespace) -> int:
     guard_memory()
+    raise_open_files()
     data_dir: Path = chosen.data_dir or default_data_dir()
     # Read twice: what is imported depends on it, and nothing that reads it whole is there yet.
     is_slim = load_config(data_dir).is_slim

@@ -77,7 +77,7 @@ async def run_together(folders: Sequence[Path], passphrase: str) -> None:
     async def run_one(folder: Path) -> None:
         structlog.contextvars.bind_contextvars(folder=folder.name)
         try:
-            await run_daemon(folder, passphrase, company.stand_by)
+            await run_daemon(folder, passphrase, company.stand_by, len(folders))
         except Exception as error:
             log.error("A NODE ENDS ALL OF ITS PROCESS", reason=str(error) or repr(error))
             raise
