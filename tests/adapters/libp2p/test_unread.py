@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from libp2p.stream_muxer.yamux import yamux
 
 from ambientd.adapters.libp2p.guard import Counters
@@ -149,9 +151,50 @@ def test_windows_that_widened_leave_room_for_streams_that_are_opened_later(
     streams = conn.streams = {n: yamux.YamuxStream(n, conn, False) for n in (1, 3)}
     while wider := next(filter(conn.may_widen, streams.values()), None):
         wider.target_recv_window *= 2
-    granted = sum(each.target_recv_window for each in streams.values())
+    granted = granted_by(conn)
     assert granted > 2 * WINDOW_BYTES
     assert granted + bytes_max // 4 <= bytes_max
+
+
+@given(
+    is_member=st.booleans(),
+    steps=st.lists(st.none() | st.integers(0, 20), max_size=150),
+)
+def test_who_fills_each_window_that_it_is_granted_holds_no_more_than_the_bound(
+    *, is_member: bool, steps: list[int | None]
+) -> None:
+    """A step opens a stream, or reads one empty; the peer fills what it may at once."""
+    bytes_max = BUFFERS_BYTES_MAX if is_member else STRANGER_BUFFERS_BYTES_MAX
+    peer_id = peer_id_of(NODES[MEMBER])
+
+    async def run() -> None:
+        conn: Any = GuardedYamux(Wire(b""), peer_id, 5.0, Counters(), lambda _: is_member)
+        widened_bytes = later = 0
+        for step in steps:
+            if step is None:
+                number = len(conn.streams)
+                conn.streams[number] = yamux.YamuxStream(number, conn, False)
+                conn.stream_buffers[number] = bytearray()
+                later += 1
+            elif conn.streams:
+                stream = conn.streams[step % len(conn.streams)]
+                before = stream.target_recv_window
+                conn.stream_buffers[stream.stream_id].clear()
+                await stream._auto_tune_and_send_window_update()
+                if stream.target_recv_window > before:
+                    widened_bytes, later = granted_by(conn), 0
+            for number, stream in conn.streams.items():
+                conn.stream_buffers[number].extend(bytes(stream.recv_window))
+                stream.recv_window = 0
+            held = sum(map(len, conn.stream_buffers.values()))
+            assert held == granted_by(conn) == widened_bytes + later * WINDOW_BYTES
+            assert widened_bytes <= bytes_max * 3 // 4
+
+    trio.run(run)
+
+
+def granted_by(conn: Any) -> int:
+    return sum(each.target_recv_window for each in conn.streams.values())
 
 
 async def test_a_stranger_that_asks_to_join_has_room_enough() -> None:
