@@ -5,6 +5,8 @@ import socket
 import pytest
 import trio
 
+from ambientd.adapters.libp2p import Libp2pTransport
+from ambientd.adapters.libp2p.gossip_router import PENDING_MAX
 from ambientd.adapters.libp2p.host import dial
 from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.errors import ConfigError, UnreachableError
@@ -67,6 +69,30 @@ async def test_what_the_queue_of_gossip_does_not_hold_is_dropped_and_counted() -
         for _ in range(10):
             a.publish("test", b"x")
         assert a.counters()["publish_queue_full"] == 6
+
+
+async def test_of_what_is_said_to_a_peer_that_hears_nothing_only_the_newest_waits_for_it() -> None:
+    """It might be about to subscribe; among many followers, none of whom is, that would add up."""
+    async with node(0) as a, node(1) as b:
+        b.hear("test", wanted=False)
+        await connect(a, b)
+        await until_parted(a, b)
+        router = a._gossip.pubsub.router
+        for number in range(5 * PENDING_MAX):
+            a.publish("test", b"%d" % number)
+        with trio.fail_after(60):
+            while len(router.mcache.msgs) < 5 * PENDING_MAX:
+                await trio.sleep(0.01)
+        waiting = router._pending_messages[peer_id_of(b.node_id)]
+        assert 0 < len(waiting) <= PENDING_MAX + 1
+
+
+async def until_parted(a: Libp2pTransport, b: Libp2pTransport) -> None:
+    """Wait until `a` has a stream to `b`, which hears nothing of it."""
+    pubsub, peer_id = a._gossip.pubsub, peer_id_of(b.node_id)
+    with trio.fail_after(60):
+        while peer_id not in pubsub.peers or peer_id in pubsub.peer_topics.get("test", ()):
+            await trio.sleep(0.01)
 
 
 async def test_many_blobs_at_once_leave_few_streams_open() -> None:

@@ -27,6 +27,9 @@ ANSWER_BYTES_MAX = 1024 * 1024
 
 ANSWER_BYTES_PER_S = ANSWER_BYTES_MAX / 10
 
+PENDING_MAX = 8
+"""Messages kept for each peer that may be about to subscribe: the newest, for 30 s."""
+
 
 def check_control(control: Message) -> None:
     """Refuse a control part that asks for more work than any router has reason to.
@@ -62,6 +65,9 @@ class Router(GossipSub):  # type: ignore[misc]
             eclipse_protection_enabled=False,
             # Peer exchange left empty meshes; addresses come from the configuration.
             do_px=False,
+            # 100 by default, copied for each peer and message: followers never subscribe, and so
+            # whatever is said waits for all of them.
+            max_pending_messages_per_peer=PENDING_MAX,
         )
         self._counters = counters
         self._answers: dict[PeerId, TokenBucket] = {}
