@@ -21,6 +21,7 @@ from ambientd.consensus.catch_up import (
 from ambientd.consensus.certificates import Committee
 from ambientd.consensus.effects import Committed, PeerFault, Send
 from ambientd.consensus.messages import Append, Blocks, Fetch, QcNotice, Timeout, Vote
+from ambientd.consensus.snapshots import OFFERED_AGAIN_MS
 from tests.consensus.bench import Bench, of, options, record, sent
 
 
@@ -216,10 +217,12 @@ def test_who_offers_a_snapshot_is_asked_once_in_a_while_however_long_its_answer_
         while answers and answers[0][0] <= now:
             _, peer = answers.pop(0)
             offered_at.setdefault(peer, now)
-            catch_up.offered(peer, now)
-            if catch_up.is_awaiting and is_older:
+            catch_up.offered(peer, 1, now)
+            if not catch_up.takes_answer(peer):
+                continue
+            if is_older:
                 catch_up.answered(peer, now, advanced=False)
-            elif catch_up.is_awaiting:
+            else:
                 catch_up.postpone(peer, now)
         catch_up.hint(bench.key(hints[now // 50 % 8] % members))
         target = catch_up.target(now)
@@ -230,7 +233,7 @@ def test_who_offers_a_snapshot_is_asked_once_in_a_while_however_long_its_answer_
         assert all(later - at >= t0_ms * 3 // 8 for at, later in itertools.pairwise(times))
         since = [at for at in times if at > offered_at.get(peer, end)]
         assert all(
-            later - at >= OFFERED_REST_T0 * t0_ms
+            later - at >= OFFERED_REST_T0 * t0_ms * 3 // 4
             for at, later in itertools.pairwise([offered_at.get(peer, end), *since])
         )
 
@@ -240,8 +243,8 @@ def test_who_offered_a_snapshot_and_gives_blocks_after_all_is_asked_on_at_once()
     [peer] = set(options(2).members) - {options(2).self_id}
     catch_up.is_missing = True
     t0_ms = options(2).t0_ms
-    catch_up.offered(peer, 0)
-    assert catch_up.target(OFFERED_REST_T0 * t0_ms - 1) is None
+    catch_up.offered(peer, 1, 0)
+    assert catch_up.target(OFFERED_REST_T0 * t0_ms * 3 // 4 - 1) is None
     now = OFFERED_REST_T0 * t0_ms + t0_ms // 2
     for _ in range(3):
         assert catch_up.target(now) == peer
@@ -249,10 +252,66 @@ def test_who_offered_a_snapshot_and_gives_blocks_after_all_is_asked_on_at_once()
         now += t0_ms
 
 
+@given(st.integers(1, 20_000), st.randoms(use_true_random=False))
+def test_who_is_quick_and_useless_keeps_nobody_else_from_being_heard(
+    latency_ms: int, rng: random.Random
+) -> None:
+    """All others have offered a snapshot and rest; then they have the blocks."""
+    bench = Bench(4)
+    catch_up = CatchUp(bench.options, rng)
+    catch_up.is_missing = True
+    quick, *others = (key for key in bench.options.members if key != bench.options.self_id)
+    for peer in others:
+        catch_up.offered(peer, 1, 0)
+    answers: list[tuple[int, bytes]] = []
+    end = OFFERED_REST_T0 * bench.options.t0_ms + latency_ms + bench.options.t0_ms
+    heard: set[bytes] = set()
+    for now in range(0, end, 20):
+        due = [peer for at, peer in answers if at <= now]
+        answers = [(at, peer) for at, peer in answers if at > now]
+        for peer in due:
+            if catch_up.takes_answer(peer):
+                heard.add(peer)
+                catch_up.answered(peer, now, advanced=False)
+        target = catch_up.target(now)
+        if target is not None:
+            answers.append((now + (1 if target == quick else latency_ms), target))
+    assert heard & set(others)
+
+
+def test_an_offer_of_what_is_here_by_now_gives_no_rest() -> None:
+    bench = Bench(4)
+    catch_up = CatchUp(bench.options, random.Random(1))
+    catch_up.is_missing = True
+    others = [key for key in bench.options.members if key != bench.options.self_id]
+    for peer in others:
+        catch_up.offered(peer, 7, 0)
+    catch_up.head_index = 7
+    now = OFFERED_REST_T0 * bench.options.t0_ms
+    asked = set()
+    for _ in range(16):
+        asked.add(catch_up.target(now))
+        now += bench.options.t0_ms // 2
+    assert asked == set(others)
+
+
+def test_whoever_begins_asks_again_while_that_means_that_it_wants_the_blocks() -> None:
+    """However long T0 is: who offers is asked again within the minute in which it gives blocks."""
+    slow = replace(Bench(2).options, t0_ms=60_000)
+    [peer] = set(slow.members) - {slow.self_id}
+    catch_up = CatchUp(slow, random.Random(1))
+    catch_up.is_missing = True
+    catch_up.offered(peer, 128, 0)
+    assert catch_up.target(OFFERED_AGAIN_MS // 2) == peer
+
+
 def test_a_word_that_does_not_help_ends_no_waiting_for_another_s_answer() -> None:
     bench, chain, _ = lagging()
     qc = bench.qc(chain[1], 0, 1, 2)
-    assert of(bench.receive(3, 1, Blocks((chain[0],), qc)), PeerFault)
+    [second] = of(bench.tick(3, after_ms=bench.options.t0_ms // 2), Send)
+    asked, unasked = (0, 1) if second.to == bench.key(0) else (1, 0)
+    assert not bench.receive(3, unasked, Blocks(tuple(chain), qc)), "nobody asked it"
+    assert of(bench.receive(3, asked, Blocks((chain[0],), qc)), PeerFault)
     effects = bench.receive(3, 2, Blocks(tuple(chain), qc))
     assert [c.blocks[0].block for c in of(effects, Committed)] == [chain[0]]
 

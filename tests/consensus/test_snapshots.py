@@ -19,8 +19,10 @@ from ambientd.consensus.events import Installed, MessageReceived, Started, Tick
 from ambientd.consensus.log import Log
 from ambientd.consensus.messages import (
     Append,
+    Blocks,
     EpochEnd,
     Fetch,
+    InEpoch,
     Message,
     Offer,
     Pages,
@@ -408,6 +410,7 @@ def began_log() -> Log:
     return log
 
 
+LIAR = bytes(32)
 ONE_BY_ONE = taken(
     BENCH, 5, tuple(((number.to_bytes(2), b"1"),) for number in range(32)), depths=(5,) * 32
 )
@@ -427,8 +430,8 @@ class Dripping:
     def run(self, until_t0: int) -> None:
         t0_ms = BENCH.options.t0_ms
         missing = QcNotice(ONE_BY_ONE.snapshot.links[2][1], None)
-        self._see(hand(self.log, 0, missing, 10_000), 10_000)
-        self._see(hand(self.log, 4, ONE_BY_ONE.offer, 10_000), 10_000)
+        for message in (missing, ONE_BY_ONE.offer):
+            self._see(self.log.handle(MessageReceived(LIAR, message), now=10_000), 10_000)
         for now in range(10_020, 10_000 + until_t0 * t0_ms, 20):
             self._see(self.log.handle(Tick(), now=now), now)
             for sender, message in self.due.pop(now, ()):
@@ -436,15 +439,15 @@ class Dripping:
                 self._see(self.log.handle(MessageReceived(sender, message), now=now), now)
 
     def _see(self, effects: list[Effect], now: int) -> None:
-        t0_ms, liar = BENCH.options.t0_ms, BENCH.key(4)
+        t0_ms = BENCH.options.t0_ms
         for peer in asked_for_blocks(effects):
             self.fetches.append((peer, now))
             if peer in self.offering:
                 self.due.setdefault(now + t0_ms // 4, []).append((peer, ONE_BY_ONE.offer))
         for peer, digests in asked(effects).items():
-            if peer == liar:
+            if peer == LIAR:
                 page = Pages((ONE_BY_ONE.pages[digests[0]],))
-                self.due.setdefault(now + 2 * t0_ms - 20, []).append((liar, page))
+                self.due.setdefault(now + 2 * t0_ms - 20, []).append((LIAR, page))
             else:
                 nothing = MessageReceived(peer, Pages(()))
                 self._see(self.log.handle(nothing, now=now), now)
@@ -456,7 +459,8 @@ def test_who_gives_pages_one_by_one_keeps_nobody_from_asking_for_blocks(has_begu
     world.run(until_t0=32)
     gaps = [later - earlier for (_, earlier), (_, later) in pairwise(world.fetches)]
     assert world.given > 10
-    assert gaps[0] <= (t0_ms if has_begun else PAGES_FIRST_T0 * t0_ms + 20)
+    # Its offer puts questions off by 4 T0, as any does; its pages do not.
+    assert gaps[0] <= (4 * t0_ms if has_begun else PAGES_FIRST_T0 * t0_ms + 20)
     assert max(gaps[1:]) <= t0_ms
 
 
@@ -473,10 +477,39 @@ def test_amid_pages_one_by_one_who_offers_rests_and_all_others_are_asked_soon(
         times = [now for peer, now in world.fetches if peer == member]
         gaps = [later - earlier for earlier, later in pairwise([*times, 10_000 + 62 * t0_ms])]
         if member in world.offering:
-            assert min(gaps[:-1]) >= rest_ms
+            assert min(gaps[:-1]) >= rest_ms * 3 // 4
             assert max(gaps) <= rest_ms + offering * 5 * t0_ms
         else:
             assert max(gaps) <= rest_ms
+
+
+def test_who_is_quick_and_has_nothing_keeps_no_snapshot_of_the_others_out() -> None:
+    """The pages of a first snapshot are gone, a newer one is offered, each offer takes long."""
+    log, t0_ms, quick, offer_ms = began_log(), BENCH.options.t0_ms, BENCH.key(0), 1_500
+    entries = tuple(((number.to_bytes(2), b"2"),) for number in range(32))
+    newer = taken(BENCH, 8, entries, depths=(5,) * 32)
+    due: dict[int, list[tuple[bytes, Message]]] = {}
+
+    def see(effects: list[Effect], now: int) -> bool:
+        for peer in asked_for_blocks(effects):
+            has = ONE_BY_ONE.offer if now < 15_000 else newer.offer
+            useless = Blocks((), TAKEN.snapshot.links[2][1])
+            after_ms, answer = (20, useless) if peer == quick else (offer_ms, has)
+            due.setdefault(now + after_ms, []).append((peer, answer))
+        for peer, digests in asked(effects).items():
+            here = {} if peer == quick else newer.pages
+            pages = Pages(tuple(here[digest] for digest in digests if digest in here))
+            due.setdefault(now + 20, []).append((peer, pages))
+        return bool(of(effects, SnapshotFetched))
+
+    see(hand(log, 0, QcNotice(ONE_BY_ONE.snapshot.links[2][1], None), 10_000), 10_000)
+    for now in range(10_020, 10_000 + 40 * t0_ms + 2 * offer_ms, 20):
+        is_fetched = see(log.handle(Tick(), now=now), now)
+        for sender, message in due.pop(now, ()):
+            is_fetched |= see(log.handle(MessageReceived(sender, message), now=now), now)
+        if is_fetched:
+            return
+    raise AssertionError("the newer snapshot was never fetched")
 
 
 def test_an_offer_of_what_is_here_already_comes_late_and_gives_its_sender_no_rest() -> None:
@@ -495,7 +528,7 @@ def test_who_offered_too_late_to_be_waited_for_rests_too() -> None:
     for number, peer in enumerate((second, first)):
         log.handle(MessageReceived(peer, ONE_BY_ONE.offer), now=10_250 + number)
     again = []
-    for now in range(10_300, 10_251 + OFFERED_REST_T0 * t0_ms, 10):
+    for now in range(10_300, 10_251 + OFFERED_REST_T0 * t0_ms * 3 // 4, 10):
         again += asked_for_blocks(log.handle(Tick(), now=now))
     assert again
     assert not {first, second} & set(again)
@@ -512,20 +545,32 @@ def test_an_offer_of_an_older_block_than_is_fetched_puts_nothing_off() -> None:
     assert log.current.next_deadline == later + 1 + t0_ms // 4
 
 
+def ask_again(log: Log, peer: bytes, now: int) -> int:
+    """Have a peer show how far the log is until it is asked for blocks; give when."""
+    missing = MessageReceived(peer, InEpoch(1, Fetch(0)))
+    for moment in range(now, now + 8 * BENCH.options.t0_ms, 20):
+        if peer in asked_for_blocks(log.handle(missing, now=moment)):
+            return moment
+    raise AssertionError("it is never asked")
+
+
 def test_who_wants_every_block_begins_though_the_first_members_are_gone() -> None:
-    log = late_log(is_whole=True)
-    log.handle(Tick(), now=10_000)
-    assert not asked(hand(log, 4, TAKEN.offer, 10_001))
-    assert asked(hand(log, 4, TAKEN.offer, 10_002))
+    log, stranger = late_log(is_whole=True), bytes(32)
+    offer = MessageReceived(stranger, TAKEN.offer)
+    first = ask_again(log, stranger, 10_000)
+    assert not asked(log.handle(offer, now=first + 1))
+    second = ask_again(log, stranger, first + 2)
+    assert asked(log.handle(offer, now=second + 1))
 
 
 def test_those_whose_first_offer_was_passed_over_are_bounded() -> None:
-    log = late_log(is_whole=True)
-    log.handle(Tick(), now=10_000)
+    log, now = late_log(is_whole=True), 10_000
     strangers = [number.to_bytes(32) for number in range(FETCHERS_MAX)]
     for stranger in (*strangers, BENCH.key(0), BENCH.key(0)):
-        assert not asked(log.handle(MessageReceived(stranger, TAKEN.offer), now=10_001))
-    assert asked(log.handle(MessageReceived(strangers[-1], TAKEN.offer), now=10_001))
+        now = ask_again(log, stranger, now)
+        assert not asked(log.handle(MessageReceived(stranger, TAKEN.offer), now=now))
+    now = ask_again(log, strangers[-1], now)
+    assert asked(log.handle(MessageReceived(strangers[-1], TAKEN.offer), now=now))
 
 
 def test_a_late_node_fetches_the_state_and_goes_on_from_there() -> None:

@@ -40,8 +40,11 @@ class EpochSource(BlockSource, Protocol):
 FETCHERS_MAX = 256
 PAGES_FIRST_T0 = 16
 """For so many T0 after its first snapshot a node without a block lets pages come before blocks."""
-OFFERED_REST_T0 = 16
-"""Who gave a snapshot in place of blocks is asked for blocks once in so many T0, till it helps."""
+OFFERED_REST_T0, OFFERED_REST_MS_MAX = 16, 30_000
+"""Who gave a snapshot in place of blocks is asked for blocks once in so many T0, or a quarter less.
+
+Drawn, so that it keeps step with nothing; well within `snapshots.OFFERED_AGAIN_MS`.
+"""
 
 
 class FetchLimit:
@@ -106,7 +109,8 @@ class CatchUp:
 
     Nobody is asked twice within T0 * 3/8, for it would not answer (`FetchLimit`). Who did not help
     is passed over once: a liar that coordinates shows every gap, and closes none. Who offered a
-    snapshot rests: it has no blocks for this node, and to say so again takes 36 bytes a page.
+    snapshot of a block above the head rests: to say so again takes 36 bytes a page. Everybody who
+    was asked is listened to, however late: others are quicker, and may have nothing to say.
     """
 
     def __init__(self, options: ConsensusOptions, random: Random) -> None:
@@ -115,13 +119,14 @@ class CatchUp:
         self._others = [key for key in options.members if key != options.self_id]
         self._hint: bytes | None = None
         self._free_at: dict[bytes, int] = {}  # of who was asked: when it may be asked again
-        self._offerers: set[bytes] = set()
+        self._offered: dict[bytes, int] = {}  # by whom, a snapshot of which block
+        self._unanswered: dict[bytes, None] = {}
         self._asked_last: bytes | None = None  # until somebody helped
         self._ask_at = 0
         self._heard_at = 0
         self._silence_ms = 0  # before the last news
         self._pages_first_until: int | None = None
-        self.is_awaiting = False
+        self.head_index = 0
         self.is_missing = False
         self.is_behind = False  # somebody spoke of a later epoch
 
@@ -149,32 +154,36 @@ class CatchUp:
         self._silence_ms = now - self._heard_at if self._heard_at else 0
         self._heard_at = now
 
-    def answered(self, sender: bytes, now: int, *, advanced: bool) -> None:
-        """Note an answer: ask on at once if it helped, else after a pause.
+    def takes_answer(self, sender: bytes) -> bool:
+        """Tell whether a peer was asked and has not answered yet; now it has."""
+        return self._unanswered.pop(sender, self) is None
 
-        What did not help and was not asked for ends no waiting for another's answer.
+    def answered(self, sender: bytes, now: int, *, advanced: bool) -> None:
+        """Note what an answer was: ask on at once if it helped, else after a pause.
+
+        What did not help puts off no question to another, unless it is who was asked last.
         """
         if advanced:
             self._asked_last = None
-            if sender in self._offerers:
-                self._offerers.discard(sender)
+            if self._offered.pop(sender, None) is not None:
                 self._free_at[sender] = now + self._rest_ms(sender)
         elif sender != self._asked_last:
             return
-        self.is_awaiting = False
         self.is_behind &= advanced  # a word costs one question, unless it proves to be true
         self._ask_at = now if advanced else now + self._options.t0_ms // 4
 
-    def offered(self, sender: bytes, now: int) -> None:
-        """Note that a peer gave a snapshot, however late and of which block, and let it rest."""
-        if sender in self._others or len(self._offerers) < FETCHERS_MAX:
-            self._offerers.add(sender)
+    def offered(self, sender: bytes, index: int, now: int) -> None:
+        """Note that a peer gave a snapshot of a block, however late, and let it rest."""
+        if sender in self._others or len(self._offered) < FETCHERS_MAX:
+            self._offered[sender] = index
             self._free_at[sender] = now + self._rest_ms(sender)
 
     def _rest_ms(self, peer: bytes) -> int:
         """Give how long a peer is not asked again."""
-        t0_ms = self._options.t0_ms
-        return OFFERED_REST_T0 * t0_ms if peer in self._offerers else t0_ms * 3 // 8
+        if self._offered.get(peer, 0) <= self.head_index:
+            return self._options.t0_ms * 3 // 8
+        rest_ms = min(OFFERED_REST_T0 * self._options.t0_ms, OFFERED_REST_MS_MAX)
+        return rest_ms - self._random.randrange(rest_ms // 4 + 1)
 
     def postpone(self, sender: bytes, now: int) -> None:
         """Note an offer in place of blocks: its pages come first, so ask again much later."""
@@ -193,7 +202,7 @@ class CatchUp:
         self._ask_at = max(self._ask_at, min(now + 4 * t0_ms, self._pages_first_until))
 
     def target(self, now: int) -> bytes | None:
-        """Give whom to ask now, or None when there is no need or an answer is awaited."""
+        """Give whom to ask now, or None when there is no need or it is too early."""
         deadline = self.deadline
         if deadline is None or now < deadline:
             return None
@@ -211,8 +220,10 @@ class CatchUp:
         self._asked_last = target
         self._hint = None
         self._heard_at = now
-        self.is_awaiting = True
         self._ask_at = now + wait_ms
+        self._unanswered[target] = None
+        if len(self._unanswered) > FETCHERS_MAX:
+            del self._unanswered[next(iter(self._unanswered))]
         return target
 
 

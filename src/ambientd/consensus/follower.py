@@ -151,15 +151,14 @@ class Follower:
         """Tell whether it is proven that the log has gone further than what is here."""
         return self.knows_end or not self._tree.holds(self._safety.high_qc.hash)
 
-    @property
-    def awaits_blocks(self) -> bool:
-        """Tell whether a FETCH of this node's is unanswered."""
-        return self._catch_up.is_awaiting
+    def takes_answer(self, sender: bytes) -> bool:
+        """Tell whether a FETCH to this peer was unanswered; now it is answered."""
+        return self._catch_up.takes_answer(sender)
 
-    def offered(self, sender: bytes, now: int) -> None:
-        """Note that a peer gave a snapshot, which says that it has no blocks for this node."""
+    def offered(self, sender: bytes, index: int, now: int) -> None:
+        """Note that a peer gave a snapshot of a block in place of blocks."""
         self._is_disturbed = True
-        self._catch_up.offered(sender, now)
+        self._catch_up.offered(sender, index, now)
 
     def offered_instead(self, sender: bytes, *, is_fetching: bool, now: int) -> None:
         """Note that a FETCH was answered with a snapshot, and whether it is one to fetch."""
@@ -243,7 +242,7 @@ class Follower:
             self._out.add(Send(sender, answer))
 
     def _on_blocks(self, sender: bytes, answer: Blocks, now: int) -> str | None:
-        if not self._catch_up.is_awaiting:
+        if not self._catch_up.takes_answer(sender):
             return None
         before = len(self._tree.blocks), self.head_index
         fault = self._take_blocks(sender, answer, now)
@@ -432,6 +431,7 @@ class Follower:
         return frozenset(hash_ for block in chain for hash_ in block.record_hashes)
 
     def _fetch_what_is_missing(self, now: int) -> None:
+        self._catch_up.head_index = self.head_index
         self._catch_up.is_missing = bool(self._held) or not self._tree.holds(self.high_qc.hash)
         target = self._catch_up.target(now)
         if target is not None:

@@ -427,8 +427,8 @@ class Log:
         head = self.current.head_index
         may_have_blocks = self._first.is_whole and not head and sender not in self._declined
         if not may_have_blocks and offer.snapshot.index > head:  # else it comes late
-            self.current.offered(sender, now)
-        if not self.current.awaits_blocks:
+            self.current.offered(sender, offer.snapshot.index, now)
+        if not self.current.takes_answer(sender):
             return []
         if may_have_blocks:
             self._decline(sender)
