@@ -1,6 +1,7 @@
 """States for others come as soon as somebody gives them, go when they are dropped, within a cap."""
 
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -65,9 +66,11 @@ class Silent(Mesh):
     def __init__(self, silent: frozenset[NodeId]) -> None:
         super().__init__()
         self.silent = silent
+        self.in_vain: Counter[NodeId] = Counter()
 
     async def request(self, peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
         if peer in self.silent:
+            self.in_vain[peer] += 1
             await trio.sleep_forever()
         return await super().request(peer, digest, size_bytes)
 
@@ -210,6 +213,26 @@ async def test_who_is_silent_holds_up_no_state_of_another_maker(
         await trio.testing.wait_all_tasks_blocked()
         with trio.fail_after(module.FETCH_S / 2):
             await place.states.bring(WANTED)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_first_try_waits_for_no_second_one_of_who_was_silent(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    mesh = Silent(frozenset(LARGE))
+    place = Place(tmp_path, mesh, quota_bytes=1 << 30, peers=[])
+    async with trio.open_nursery() as nursery:
+        for number, node in enumerate(LARGE):
+            effect = FetchState(Digest(bytes([100 + number]) * 32), 8 << 20, (node,))
+            nursery.start_soon(place.states.bring, effect)
+        while min(mesh.in_vain[node] for node in LARGE) < 2:
+            for passed_s in (module.PAUSE_S_MAX, module.FETCH_LARGE_S, module.PAUSE_S_MAX):
+                await trio.testing.wait_all_tasks_blocked()
+                mock_clock.jump(passed_s)
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.rate = 1.0
+        with trio.fail_after(module.FETCH_S):
+            await place.states.bring(FetchState(NAME, 8 << 20, (A,)))
         nursery.cancel_scope.cancel()
 
 

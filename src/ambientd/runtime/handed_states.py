@@ -2,7 +2,8 @@
 
 Which of them stay follows from the log (`roles.keeper`); here they are brought, given and dropped.
 What others make this node bring drives nothing else out. Of each maker one state is brought at a
-time, of a few makers at once: who is silent, or gives what does not fit, holds up nobody else's.
+time, of a few makers at once (`runtime.turns`): who is silent, or gives what does not fit, holds up
+nobody else's.
 """
 
 from collections import Counter
@@ -10,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
-from weakref import WeakValueDictionary
 
 import structlog
 import trio
@@ -21,6 +21,7 @@ from ambientd.model.dispute import BEGINNING, KnownState, TracePoint
 from ambientd.model.effect import DropStates, FetchState, KeepStates
 from ambientd.runtime.blobs import WHOLE_BYTES_MAX, Blobs
 from ambientd.runtime.shelves import GivenStore
+from ambientd.runtime.turns import Maker, Turns
 from ambientd.wasm.state import decode_state
 
 log = structlog.get_logger("ambientd.handed_states")
@@ -62,15 +63,15 @@ class _Wanted:
     Some may lie about its size, or have nothing.
     """
 
-    words: dict[NodeId, FetchState] = field(default_factory=dict)
+    words: dict[Maker, FetchState] = field(default_factory=dict)
     whole: trio.CancelScope = field(default_factory=trio.CancelScope)
     turn: trio.CancelScope = field(default_factory=trio.CancelScope)
     news: trio.Event = field(default_factory=trio.Event)
     lacks_room: bool = False
 
-    def add(self, effect: FetchState) -> None:
+    def add(self, maker: Maker, effect: FetchState) -> None:
         """Take one more word on it."""
-        self.words[effect.holders[0]] = effect
+        self.words[maker] = effect
         self.news.set()
 
     async def pause(self, seconds: float) -> None:
@@ -95,10 +96,8 @@ class HandedStates:
         """Take where they lie, and the same place with the network behind it."""
         self._files = files
         self._blobs = blobs
-        self._at_once = trio.Semaphore(AT_ONCE_MAX)
-        self._large_at_once = trio.Semaphore(LARGE_AT_ONCE_MAX)
+        self._turns = Turns(AT_ONCE_MAX, LARGE_AT_ONCE_MAX)
         self._decoding = trio.CapacityLimiter(1)
-        self._turns: WeakValueDictionary[NodeId, trio.Lock] = WeakValueDictionary()
         self._wanted: dict[bytes, _Wanted] = {}
         self._fetching: Counter[bytes] = Counter()
         self._gone: set[bytes] = set()  # dropped while they are on their way
@@ -147,11 +146,12 @@ class HandedStates:
         """
         name = effect.digest
         self._gone.discard(name)
+        maker = self._turns.maker(effect.holders[0])
         if (known := self._wanted.get(name)) is not None:
-            known.add(effect)
+            known.add(maker, effect)
             return None
         wanted = self._wanted[name] = _Wanted()
-        wanted.add(effect)
+        wanted.add(maker, effect)
         try:
             with wanted.whole:
                 return await self._bring(name, wanted)
@@ -164,8 +164,8 @@ class HandedStates:
         """Go by each word on it in turn, until one proves true."""
         pause_s = PAUSE_S
         while True:
-            for effect in list(wanted.words.values()):
-                seen = await self._brought(effect, wanted)
+            for maker, effect in list(wanted.words.items()):
+                seen = await self._brought(maker, effect, wanted)
                 if seen is not None:
                     return seen
             why = "it cannot be kept here now" if wanted.lacks_room else "nobody gives it"
@@ -173,18 +173,21 @@ class HandedStates:
             await wanted.pause(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
-    async def _brought(self, effect: FetchState, wanted: _Wanted) -> KnownState | None:
+    async def _brought(
+        self, maker: Maker, effect: FetchState, wanted: _Wanted
+    ) -> KnownState | None:
         """Go by one word on it, when it is its maker's turn; give what it is, if it is here."""
-        name, maker = effect.digest, effect.holders[0]
+        name = effect.digest
         if not self.holds(name) and not self._files.has_room(effect.size_bytes):
             wanted.lacks_room = True  # it would come in vain
             return None
         found: bytes | None = None
         is_large = effect.size_bytes > WHOLE_BYTES_MAX
-        turn = self._turns.setdefault(maker, trio.Lock())
-        async with turn, self._large_at_once if is_large else self._at_once:
+        async with self._turns.turn(maker, is_large=is_large) as turn:
             with trio.CancelScope() as wanted.turn:
                 found = await self._fetch(name, effect.size_bytes, effect.holders)
+            if not wanted.turn.cancelled_caught:
+                turn.gave = found is not None
             if found is not None and self.holds(name):
                 return await self.known(name, found)
         wanted.lacks_room |= found is not None  # it came, and was not kept
