@@ -139,6 +139,10 @@ sim: $(VENV)/.dev  ## The bug museum, then fresh worlds of minutes and hours: ma
 	$(BIN)/python -m sim museum
 	$(BIN)/python -m sim soak --long --minutes $(MINUTES) --jobs $(JOBS) $(if $(BASE),--base $(BASE))
 
+.PHONY: sim-latency
+sim-latency: $(VENV)/.dev  ## Tasks among few whole nodes and among many, simulated: make sim-latency NODES=10,50,200 SEEDS=1..5
+	$(BIN)/python -m sim latency $(if $(NODES),--nodes $(NODES)) $(if $(SEEDS),--seeds $(SEEDS))
+
 population: $(VENV)/.dev  ## 900 workers, patient colluders, 60,000 tasks, beside BOINC's rule: make population SEED=1
 	$(BIN)/python -m sim run population --seed $(SEED)
 

@@ -1,4 +1,4 @@
-"""The simulator: run, fleet, sweep, soak, replay, shrink, mutants, museum, report, faults.
+"""The simulator: run, fleet, latency, sweep, soak, replay, shrink, mutants, museum, report, faults.
 
 Every failure is printed with its seed, the commit and the command that replays it.
 """
@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from ambientd.ledger.versions import KNOWN_VERSION
 from ambientd.model.genesis import FIRST_STATE_VERSION
-from sim import population_page, population_table, scenarios
+from sim import population_page, population_table, scenarios, task_times_table
 from sim.arguments import (
     Parser,
     at_least,
@@ -58,6 +58,8 @@ from sim.repertoire import SCENARIOS
 from sim.report import render
 from sim.shrink import Shrinker
 from sim.soak import SOAKED, fresh_base, long_plans, plans, run_fleet, soak, sweep
+from sim.task_times import NODES_MAX as TIMED_MAX
+from sim.traffic import RATES_SAID
 
 
 def _say(line: str) -> None:
@@ -221,9 +223,23 @@ def _on_fleet(options: argparse.Namespace) -> int:
         f"{options.time_ms / 1000 / done.processor_seconds:.1f} by processor time; "
         f"{done.bytes_a_node / 1024:.0f} KiB a node"
     )
+    spent_us = done.processor_seconds * 1e9 / options.time_ms / said.nodes
+    _say(f"processor time of a node and second: {spent_us:.1f} µs")
+    for line in (RATES_SAID, *(rates.text() for rates in said.rates)):
+        _say(line)
     if options.time_ms < SETTLED_MS:
         _say(f"what the committee knows of its cells is judged from {SETTLED_MS} ms on only")
     _say(f"trace {said.trace_hash}")
+    return 0
+
+
+def _on_latency(options: argparse.Namespace) -> int:
+    pace = (options.tasks, options.every_ms)
+    try:
+        for line in task_times_table.played(options.nodes, options.seeds, *pace):
+            _say(line)
+    except InvariantViolation:
+        return 1  # it was said
     return 0
 
 
@@ -336,6 +352,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "sweep": _on_sweep,
     "soak": _on_soak,
     "fleet": _on_fleet,
+    "latency": _on_latency,
     "replay": _on_replay,
     "shrink": _on_shrink,
     "mutants": _on_mutants,
@@ -413,6 +430,11 @@ def _parser() -> argparse.ArgumentParser:
     large.add_argument("--cells", type=at_least(1, CELLS_MAX), default=FLEET.cells)
     large.add_argument("--seed", type=at_least(0, SEED_MAX), default=1)
     large.add_argument("--time-ms", type=at_least(FLEET_MS_MIN), default=FLEET.time_ms)
+    timed = commands.add_parser("latency", help="time tasks among few whole nodes and many")
+    timed.add_argument("--nodes", type=sizes(TIMED_MAX), default=(10, 200), help="sizes: 10,200")
+    timed.add_argument("--seeds", type=seeds, default=range(1, 6), help="first..last")
+    timed.add_argument("--tasks", type=at_least(1), default=100, help="tasks of a world")
+    timed.add_argument("--every-ms", type=at_least(1), default=500, help="one task in so long")
     replay = commands.add_parser("replay", help="run a plan from a file")
     replay.add_argument("file", type=plan_file)
     mutants = commands.add_parser("mutants", help="show that each deliberate bug is caught")

@@ -29,6 +29,7 @@ from sim.light_machine import REPORT, LightHost
 from sim.machine import Effect
 from sim.node_checkers import check_ends
 from sim.node_machine import NodeHost
+from sim.traffic import Rates, rates_of
 from sim.world import World
 
 GUESTS = 8
@@ -67,6 +68,8 @@ class FleetOutcome:
     by_guests: int
     """Answers of nodes outside the committee that tasks have ended with."""
     messages: int
+    rates: tuple[Rates, ...]
+    """What members, guests and light nodes carried: most of a light node's is its cell's."""
     trace_hash: str
 
 
@@ -207,7 +210,21 @@ def finish(fleet: Fleet, options: FleetOptions) -> FleetOutcome:
         sum(1 for _ in ledger.tasks()),
         _answers(ledger, frozenset(NodeId(guest.key) for guest in fleet.cast.joiners)),
         world.sent,
+        _rates(fleet, options.time_ms),
         world.trace_hash,
+    )
+
+
+def _rates(fleet: Fleet, time_ms: int) -> tuple[Rates, ...]:
+    """Give what nodes of each kind carried for one another, by the second."""
+    kinds = (
+        ("members", fleet.cast.members),
+        ("guests", fleet.cast.joiners),
+        ("light nodes", fleet.light),
+    )
+    return tuple(
+        rates_of(who, [fleet.world.places[host.key].traffic for host in hosts], time_ms)
+        for who, hosts in kinds
     )
 
 

@@ -7,6 +7,16 @@ H = TypeVar("H")
 
 
 @dataclass(slots=True)
+class Traffic:
+    """What a node has sent to others, lost on its way or not, and received, copies as well."""
+
+    sent: int = 0
+    sent_bytes: int = 0
+    received: int = 0
+    received_bytes: int = 0
+
+
+@dataclass(slots=True)
 class Place(Generic[H]):
     """A node's host, and what becomes of it."""
 

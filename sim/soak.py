@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from sim import fleet
+from sim import fleet, task_times
 from sim.interrupts import Workers, telling
 from sim.plans import COMMITTEES, Finding, Plan, attempt, founded_max
 from sim.progress import bar
@@ -88,6 +88,24 @@ def run_fleet(options: fleet.FleetOptions) -> FleetRun:
         time.process_time() - used,
         held // options.nodes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TimesRun:
+    """How long tasks took in a world, and what it cost here."""
+
+    times: task_times.TaskTimes
+    node_second_us: float
+    """Processor time, by node and simulated second; microseconds."""
+
+
+def run_task_times(options: task_times.TimesOptions) -> TimesRun:
+    """Run a world in which nothing goes wrong, and measure what it costs."""
+    used = time.process_time()
+    with quick(), _unswept():
+        times = task_times.play(options)
+    node_seconds = options.nodes * options.ends_ms / 1_000
+    return TimesRun(times, (time.process_time() - used) * 1e6 / node_seconds)
 
 
 @contextmanager

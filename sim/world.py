@@ -4,13 +4,13 @@ import hashlib
 import heapq
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from sim.disk import DiskFault, DiskLost, Keeper
 from sim.machine import Delivery, Effect, Machine
 from sim.network import Network
-from sim.place import Place
+from sim.place import Place, Traffic
 from sim.stage import Observer, moments_after
 
 EPOCH_MS = 1_700_000_000_000
@@ -24,6 +24,7 @@ class FastPlace(Place[Machine]):
     incarnation: int = 0
     wakes_at: int | None = None
     is_light: bool = False
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 class World:
@@ -205,10 +206,13 @@ class World:
         for observer in () if place.is_light else self.observers:
             observer.saw_delivery(place.host, delivery, self.now)
         receivers = [delivery.to] if delivery.to is not None else self._audience
+        traffic, size_bytes = place.traffic, len(delivery.data)
         for to in receivers:
             if to == sender or to not in self.places:
                 continue
             self.sent += 1
+            traffic.sent += 1
+            traffic.sent_bytes += size_bytes
             for delay_ms in self.network.arrivals(sender, to):
                 arrives = partial(self._deliver, sender, self.places[to], delivery.data)
                 self.at(self.now + delay_ms, arrives)
@@ -218,6 +222,8 @@ class World:
             self.at(place.paused_until, partial(self._deliver, sender, place, data))
         elif place.is_up:
             self.delivered += 1
+            place.traffic.received += 1
+            place.traffic.received_bytes += len(data)
             effects = place.host.receive(sender, data, EPOCH_MS + self.now + place.skew_ms)
             if effects is not None:
                 self._carry_out(place, effects)

@@ -19,6 +19,9 @@ def test_the_committee_knows_every_node_though_many_come_and_go_and_a_wrong_boar
     assert outcome.known >= outcome.nodes - 2
     assert outcome.away > 10
     assert outcome.tasks > 50
+    members, guests, light = outcome.rates
+    assert members.received.median > guests.received.median > light.received.largest > 0
+    assert 0.05 < light.sent.median < 0.2 < light.sent.largest  # a batch in 10 s; more as a head
     fleet.left_ms.clear()  # as if everybody who is away had been away for ever
     with pytest.raises(InvariantViolation, match="the committee knows its cells"):
         finish(fleet, SMALL)
@@ -37,6 +40,10 @@ def test_the_command_says_how_fast_and_how_large(capsys: pytest.CaptureFixture[s
     assert "seed 3: 30 nodes in 2 cells" in said
     assert "times real time" in said
     assert "KiB a node" in said
+    assert "processor time of a node and second: " in said
+    assert "7 members: sent " in said
+    assert "8 guests: sent " in said
+    assert "15 light nodes: sent " in said
     assert "judged from 150000 ms on" in said
     assert len(beside.splitlines()) == 10  # nobody sees a bar here
     assert beside.startswith("30 nodes, 3 of 30 s\n")
