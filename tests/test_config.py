@@ -320,9 +320,11 @@ def test_a_runtime_folder_others_can_enter_is_refused(tmp_path: Path) -> None:
     private.chmod(0o755)
     with pytest.raises(ConfigError, match="mode 0700"):
         ensure_private_dir(private)
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="cannot create"):
+    (tmp_path / "file").touch(mode=0o600)
+    with pytest.raises(ConfigError, match="must be a folder"):
         ensure_private_dir(tmp_path / "file")
+    with pytest.raises(ConfigError, match="cannot create"):
+        ensure_private_dir(tmp_path / "file" / "below")
 
 
 def test_the_default_data_directory_follows_the_environment(

@@ -21,6 +21,7 @@ from ambientd.api.frames import (
     read,
 )
 from ambientd.api.operation import DEADLINE_MS, Failure, Operation, OperationError
+from ambientd.config.places import check_runtime_dir
 from ambientd.errors import RemoteProtocolError, UnreachableError
 
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -176,6 +177,7 @@ class Client:
         while True:
             try:
                 connection.connect(str(self._path))
+                check_runtime_dir(self._path)
             except BlockingIOError:
                 if time.monotonic() >= begun + CONNECT_TIMEOUT_S:
                     raise

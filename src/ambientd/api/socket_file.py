@@ -5,10 +5,11 @@ import socket
 import stat
 from pathlib import Path
 
-from ambientd.config.places import ensure_private_dir, runtime_dir
+from ambientd.config.places import ensure_private_dir, remove_runtime_dir, runtime_dir
 from ambientd.errors import ConfigError
 
 _BACKLOG = 32
+_TRIES = 32
 
 
 class SocketFile:
@@ -28,24 +29,43 @@ class SocketFile:
         self._listening.close()
         if _identity(self._path) == self._identity:
             self._path.unlink(missing_ok=True)
+        remove_runtime_dir(self._path)
 
 
 def open_socket(path: Path) -> socket.socket:
     """Listen at a path, mode 0600; the file of a dead daemon is removed, a live one is an error."""
-    if path.parent == runtime_dir():
-        ensure_private_dir(path.parent)
-    _remove_stale(path)
+    is_in_runtime_dir = path.parent == runtime_dir()
+    tries = _TRIES if is_in_runtime_dir else 1
+    while True:
+        tries -= 1
+        if is_in_runtime_dir:
+            ensure_private_dir(path.parent)
+        _remove_stale(path)
+        try:
+            return _listen(path)
+        except FileNotFoundError as error:
+            if not tries:  # else another daemon has left just now, and removed the folder
+                raise _no_socket(path, error) from error
+        except OSError as error:
+            raise _no_socket(path, error) from error
+
+
+def _listen(path: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listening.bind(os.fspath(path))
         path.chmod(0o600)  # before listen: until then nobody can connect
         listening.listen(_BACKLOG)
         listening.setblocking(False)
-    except OSError as error:
+    except OSError:
         listening.close()
-        msg = f"{path}: cannot open the local socket: {error.strerror or error}; set [api] socket"
-        raise ConfigError(msg) from error
+        raise
     return listening
+
+
+def _no_socket(path: Path, error: OSError) -> ConfigError:
+    reason = error.strerror or error
+    return ConfigError(f"{path}: cannot open the local socket: {reason}; set [api] socket")
 
 
 def _remove_stale(path: Path) -> None:
@@ -54,8 +74,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        msg = f"{path}: cannot open the local socket: {error.strerror}; set [api] socket"
-        raise ConfigError(msg) from error
+        raise _no_socket(path, error) from error
     if not stat.S_ISSOCK(mode):
         msg = f"{path}: is in the way of the local socket; move it or set [api] socket"
         raise ConfigError(msg)

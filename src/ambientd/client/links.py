@@ -21,6 +21,7 @@ from ambientd.api.frames import (
     read,
 )
 from ambientd.api.operations import Failure, Operation, OperationError
+from ambientd.config.places import check_runtime_dir
 from ambientd.errors import RemoteProtocolError, UnreachableError
 
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -114,12 +115,19 @@ class LocalLink:
         until_s = anyio.current_time() + START_S
         while True:
             try:
-                return await anyio.connect_unix(self._path)
+                stream = await anyio.connect_unix(self._path)
             except (FileNotFoundError, ConnectionRefusedError):
                 is_over = self._data_dir is None or anyio.current_time() >= until_s
                 if is_over or starter_of(self._data_dir or self._path.parent) is None:
                     raise
-            await anyio.sleep(LOOK_AGAIN_S)
+                await anyio.sleep(LOOK_AGAIN_S)
+                continue
+            try:
+                check_runtime_dir(self._path)
+            except OSError:
+                await stream.aclose()
+                raise
+            return stream
 
     async def _exchanged(self, stream: SocketStream, frame: bytes) -> ReplyFrame:
         try:

@@ -1,6 +1,9 @@
 """Where the files of a node are."""
 
+import errno
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -152,16 +155,43 @@ def runtime_dir() -> Path:
 
 
 def ensure_private_dir(path: Path) -> None:
-    """Create a folder for this user alone; raise ConfigError when someone else owns it."""
+    """Create a folder for this user alone; raise ConfigError when someone else owns it.
+
+    It may go as soon as it is there: whoever finds it empty and leaves removes it.
+    """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat(follow_symlinks=False)
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700, parents=True)
+        is_private = _is_private(path)
+    except FileNotFoundError:
+        return
     except OSError as error:
         msg = f"{path}: cannot create the runtime folder: {error.strerror}; set [api] socket"
         raise ConfigError(msg) from error
-    if status.st_uid != os.getuid() or status.st_mode & 0o077 or not path.is_dir():
+    if not is_private:
         msg = f"{path}: must be a folder of this user with mode 0700; remove it or set [api] socket"
         raise ConfigError(msg)
+
+
+def check_runtime_dir(socket: Path) -> None:
+    """Raise PermissionError where a socket's runtime folder may be anybody's, who then answers."""
+    folder = socket.parent
+    if folder == runtime_dir() and not _is_private(folder):
+        raise PermissionError(errno.EPERM, "its folder is not this user's alone")
+
+
+def remove_runtime_dir(socket: Path) -> None:
+    """Remove the runtime folder of a socket that is gone, unless others have theirs there."""
+    folder = socket.parent
+    with suppress(OSError):  # the system refuses while anything is in it
+        if folder == runtime_dir() and _is_private(folder):
+            folder.rmdir()
+
+
+def _is_private(folder: Path) -> bool:
+    status = folder.stat(follow_symlinks=False)
+    is_own = status.st_uid == os.getuid() and not status.st_mode & 0o077
+    return is_own and stat.S_ISDIR(status.st_mode)
 
 
 def socket_path_for(data_dir: Path, option: str = "") -> Path:
