@@ -6,7 +6,7 @@ overtaken while a link is up, which is harsher than what the port allows.
 
 import random
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
@@ -119,8 +119,9 @@ class MemoryTransport:
         """Take a topic's gossip and pass it on, or do neither."""
         (self._unheard.discard if wanted else self._unheard.add)(topic)
 
-    def publish(self, topic: str, data: bytes) -> None:
-        """Gossip to the topic's subscribers."""
+    def publish(self, topic: str, data: bytes, directly: Collection[NodeId] = ()) -> None:
+        """Gossip to the topic's subscribers; all who are connected get it directly."""
+        del directly
         if topic not in self._options.topics:
             self._counters["publish_unknown_topic"] += 1
         elif len(data) > self._options.gossip_bytes_max:

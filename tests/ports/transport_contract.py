@@ -1,7 +1,7 @@
 """What every transport must do; run on the real one and on the one in memory."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
 from typing import TypeAlias
@@ -85,11 +85,13 @@ async def until_blamed(transport: Transport, peer: NodeId) -> PeerMisbehaved:
     raise AssertionError("the events ended")
 
 
-async def gossip_until_heard(publisher: Transport, listener: Transport, data: bytes) -> None:
+async def gossip_until_heard(
+    publisher: Transport, listener: Transport, data: bytes, directly: Collection[NodeId] = ()
+) -> None:
     """Publish until the mesh has formed and the message arrives."""
     with trio.fail_after(60):
         while True:
-            publisher.publish(TOPIC, data)
+            publisher.publish(TOPIC, data, directly)
             with trio.move_on_after(0.2):
                 async for topic, signer, heard in listener.gossip:
                     if (topic, signer, heard) == (TOPIC, publisher.node_id, data):
@@ -231,6 +233,16 @@ class TransportContract:
             await connect(b, c)
             await gossip_until_heard(a, c, b"from a")
             await gossip_until_heard(c, a, b"from c")
+
+    async def test_who_is_named_with_gossip_hears_it_directly_or_through_others(
+        self, node: OpenNode
+    ) -> None:
+        async with node(0) as a, node(1) as b, node(2) as c:
+            await connect(a, b)
+            await connect(b, c)
+            named = (b.node_id, c.node_id, NODES[3])
+            await gossip_until_heard(a, b, b"one", named)
+            await gossip_until_heard(a, c, b"two", named)
 
     async def test_who_hears_no_gossip_is_heard_and_can_hear_again(self, node: OpenNode) -> None:
         async with node(0) as a, node(1) as b:

@@ -84,7 +84,7 @@ class Wire:
     """What goes out; a peer that is away takes nothing."""
 
     sent: list[tuple[bytes, bytes]] = field(default_factory=list)
-    gossip: list[tuple[str, bytes]] = field(default_factory=list)
+    gossip: list[tuple[str, bytes, tuple[bytes, ...]]] = field(default_factory=list)
     allowed: list[frozenset[bytes]] = field(default_factory=list)
     dialled: list[tuple[PeerAddress, ...]] = field(default_factory=list)
     answers: dict[bytes, bytes | Exception] = field(default_factory=dict)
@@ -98,8 +98,8 @@ class Wire:
     def peers(self) -> frozenset[bytes]:
         return frozenset({MEMBER, GUEST})
 
-    def publish(self, topic: str, data: bytes) -> None:
-        self.gossip.append((topic, data))
+    def publish(self, topic: str, data: bytes, directly: Iterable[bytes] = ()) -> None:
+        self.gossip.append((topic, data, tuple(directly)))
 
     def set_allowed(self, allowed: frozenset[bytes]) -> None:
         self.allowed.append(allowed)
@@ -254,7 +254,8 @@ async def test_frames_gossip_and_the_allow_list_go_out(tmp_path: Path) -> None:
             (GUEST, b"all"),
             (MEMBER, b"all"),
         ]
-        assert place.wire.gossip == [(module.TELEMETRY_TOPIC, b"telemetry")]
+        members = TestCluster().state.members
+        assert place.wire.gossip == [(module.TELEMETRY_TOPIC, b"telemetry", members)]
         assert place.wire.allowed == [frozenset({GUEST})]
         assert (perform.counters.frames_sent, perform.counters.frames_unsent) == (3, 1)
 

@@ -4,7 +4,7 @@ The port's promises: `send` and `publish` never block and never raise; a peer th
 the allow-list reaches nothing but the join protocol; every queue has a bound.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -280,8 +280,11 @@ class Transport(Protocol):
         """
         ...
 
-    def publish(self, topic: str, data: bytes) -> None:
-        """Gossip to the topic's subscribers; counts and drops what cannot be sent, never raises."""
+    def publish(self, topic: str, data: bytes, directly: Collection[NodeId] = ()) -> None:
+        """Gossip to the topic's subscribers; counts and drops what cannot be sent, never raises.
+
+        Those named in `directly` need nobody to pass it on to them, if they are connected.
+        """
         ...
 
     def hear(self, topic: str, *, wanted: bool) -> None:

@@ -171,7 +171,7 @@ class Performer:
                 self._allowed = frozenset(nodes)
                 self.let_in(self._is_open)
             case PublishGossip(data=data):
-                self._transport.publish(TELEMETRY_TOPIC, data)
+                self._transport.publish(TELEMETRY_TOPIC, data, directly=self._ledger.members)
             case _:
                 self._note(effect)
 

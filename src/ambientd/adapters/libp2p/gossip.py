@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 import trio
 from google.protobuf.message import DecodeError
@@ -21,7 +22,7 @@ from ambientd.adapters.libp2p.bucket import TokenBucket
 from ambientd.adapters.libp2p.foreign import Connection, Host, Message, Stream
 from ambientd.adapters.libp2p.gossip_router import Router, check_control
 from ambientd.adapters.libp2p.guard import Counters, contain, contain_tasks
-from ambientd.adapters.libp2p.identity import PeerId, node_id_of
+from ambientd.adapters.libp2p.identity import PeerId, node_id_of, peer_id_of
 from ambientd.ports.transport import NodeId, TransportOptions
 
 RPC_QUEUE_MAX = 256
@@ -304,6 +305,10 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
         return bucket.charge(count, trio.current_time())
 
 
+Publication: TypeAlias = tuple[str, bytes, frozenset[NodeId]]
+"""A topic, what is said there, and whoever is told directly."""
+
+
 class Gossip:
     """The two ends of gossip that the transport shows: `publish` and `received`."""
 
@@ -319,14 +324,14 @@ class Gossip:
         self._options = options
         self._counters = counters
         size = options.gossip_queue_max
-        self._outgoing, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](size)
+        self._outgoing, self._to_publish = trio.open_memory_channel[Publication](size)
         self._incoming, self.received = trio.open_memory_channel[tuple[str, NodeId, bytes]](size)
         peers = is_allowed, drop_peer, blame
         self.pubsub = _Pubsub(host, options, counters, *peers, self._receive)
         self._wanted = dict.fromkeys(sorted(options.topics), True)
         self._wishes_changed = trio.Event()
 
-    def publish(self, topic: str, data: bytes) -> None:
+    def publish(self, topic: str, data: bytes, directly: Collection[NodeId] = ()) -> None:
         """Queue for publishing; counted when it cannot be."""
         if topic not in self._options.topics:
             self._counters.note("publish_unknown_topic", topic=topic[:64])
@@ -334,7 +339,7 @@ class Gossip:
             self._counters.note("publish_too_large", topic=topic)
         else:
             try:
-                self._outgoing.send_nowait((topic, bytes(data)))
+                self._outgoing.send_nowait((topic, bytes(data), frozenset(directly)))
             except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
                 self._counters.note("publish_queue_full", topic=topic)
 
@@ -352,7 +357,8 @@ class Gossip:
 
     async def _pump(self) -> None:
         publish = contain(self.pubsub.publish, "publish_raised", self._counters)
-        async for topic, data in self._to_publish:
+        async for topic, data, directly in self._to_publish:
+            self.pubsub.router.directly = frozenset(map(peer_id_of, directly))
             await publish(topic, data)
 
     async def _follow_wishes(self) -> None:

@@ -1,6 +1,7 @@
 """GossipSub's router: who is sent what, and how much a peer may ask of it."""
 
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from itertools import islice
 
 import trio
@@ -71,10 +72,29 @@ class Router(GossipSub):  # type: ignore[misc]
         )
         self._counters = counters
         self._answers: dict[PeerId, TokenBucket] = {}
+        self.directly: frozenset[PeerId] = frozenset()
         # Grows by one entry a message for ever when adaptive gossip is off.
         self.recent_message_deliveries: defaultdict[str, deque[float]] = defaultdict(
             lambda: deque(maxlen=0)
         )
+
+    def _get_peers_to_send(
+        self,
+        topic_ids: Iterable[str],
+        msg_forwarder: PeerId,
+        origin: PeerId,
+        msg_id: bytes | None = None,
+    ) -> Iterable[PeerId]:
+        """Choose as the original does; what is our own goes to `directly` as well.
+
+        Subscribers who pass nothing on might else be all that chance has chosen.
+        """
+        topics = tuple(topic_ids)
+        chosen = set(super()._get_peers_to_send(topics, msg_forwarder, origin, msg_id))
+        if origin == self.pubsub.my_id:
+            subscribers = self.pubsub.peer_topics
+            chosen.update(*(self.directly & subscribers.get(topic, set()) for topic in topics))
+        return chosen
 
     def _check_equivocation(self, msg: Message) -> bool:
         # The seen-cache already admits one message a sequence number; this one would keep

@@ -7,7 +7,7 @@ half-dead states to repair: everything starts again from dialling.
 """
 
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -167,9 +167,9 @@ class Libp2pTransport:
         self._counters.note("frame_not_queued", peer=peer.hex())
         return False
 
-    def publish(self, topic: str, data: bytes) -> None:
+    def publish(self, topic: str, data: bytes, directly: Collection[NodeId] = ()) -> None:
         """Gossip to the topic's subscribers."""
-        self._gossip.publish(topic, data)
+        self._gossip.publish(topic, data, directly)
 
     def hear(self, topic: str, *, wanted: bool) -> None:
         """Take a topic's gossip and pass it on, or do neither."""
