@@ -134,6 +134,16 @@ async def test_a_clock_that_leapt_ahead_and_back_keeps_no_copy_from_being_made(
         assert not leapt.exists(), "nobody knows how old it is"
 
 
+async def test_a_node_without_a_block_makes_no_copy_and_that_is_no_trouble(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    async with StoreWriter(MemoryStore()) as writer:
+        node = Looking(writer, BackupOptions(folder=str(tmp_path)), cluster)
+        await node.backups.look()
+        assert node.backups.troubles() == ()
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_a_failure_before_the_clock_was_set_back_is_tried_again(
     cluster: Cluster, tmp_path: Path
 ) -> None:

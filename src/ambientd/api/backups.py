@@ -19,7 +19,7 @@ from ambientd.errors import AmbientError, ConfigError, StoreError, UsageError
 from ambientd.model.base import NodeId
 from ambientd.ports.copies import CopyPlace
 from ambientd.ports.store import Writer
-from ambientd.runtime.backup import Seal, write_backup
+from ambientd.runtime.backup import Seal, has_blocks, write_backup
 
 log = structlog.get_logger("ambientd.backups")
 
@@ -135,6 +135,8 @@ class Backups:
         except StoreError as error:
             self._fails(str(error))
             return False
+        if not await self._writer.call(has_blocks):
+            return False  # a node that begins has nothing to lose, and that is no trouble
         newest_ms = kept[-1][0] if kept else NO_MOMENT
         return newest_ms == NO_MOMENT or now_ms >= newest_ms + self._options.every_ms
 

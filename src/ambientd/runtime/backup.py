@@ -199,6 +199,11 @@ class _RowsAsFile(io.RawIOBase):
         yield digest.digest()
 
 
+def has_blocks(store: Store) -> bool:
+    """Tell whether there is anything to copy."""
+    return store.get(StoreTable.LOCAL, HEAD_KEY) is not None
+
+
 def _head_of(
     store: Store, cluster: bytes
 ) -> tuple[Manifest, list[bytes], tuple[bytes, ...], bytes]:
