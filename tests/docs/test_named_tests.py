@@ -10,7 +10,7 @@ NAMED = re.compile(r"`(test_\w+)`")
 DEFINED = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["simulator.md", "self-audit.md"])
+@pytest.mark.parametrize("name", ["simulator.md", "self-audit.md", "tutorials/playbooks.md"])
 def test_every_test_that_a_page_names_is_there(name: str) -> None:
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     named = set(NAMED.findall(page))

@@ -206,8 +206,8 @@ def _lost_vote(seen: LogSeen) -> Trouble | None:
         text="this node has lost what it voted for: it follows the log and works, but its key "
         "never votes again",
         hint="only its own store brings the vote back, no backup; or let a node with a new key "
-        "take the seat: `ambientctl member ask` there, `ambientctl member leave` here, and "
-        "`ambientctl member admit NODE --instead` by the other members' owners",
+        "take the seat: `ambientctl member ask` there, `ambientctl member admit NODE --instead` by "
+        "the other members' owners, and then `ambientctl member leave` here",
     )
 
 
