@@ -13,9 +13,10 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.codec.state_pages import decode_page, encode_page
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.catch_up import FETCHERS_MAX, OFFERED_REST_T0, PAGES_FIRST_T0
-from ambientd.consensus.effects import Effect, PeerFault, Send, SnapshotFetched
+from ambientd.consensus.effects import Effect, PeerFault, Send, SnapshotFetched, VoteDecided
 from ambientd.consensus.epochs import Endless, Epoch
 from ambientd.consensus.events import Installed, MessageReceived, Started, Tick
+from ambientd.consensus.first_start import Past
 from ambientd.consensus.log import Log
 from ambientd.consensus.messages import (
     Append,
@@ -316,7 +317,18 @@ def test_an_answer_is_bounded_in_bytes_but_never_empty_while_a_page_is_here() ->
     assert nothing == Send(BENCH.key(2), Pages(()))
 
 
-def late_log(*, is_whole: bool = False) -> Log:
+class Unheard:
+    """A key that nobody has heard of."""
+
+    def is_in_state(self) -> bool:
+        return False
+
+    def is_own(self, record: bytes) -> bool:
+        del record
+        return False
+
+
+def late_log(*, is_whole: bool = False, past: Past | None = None) -> Log:
     """Give an observer's log that knows nothing yet and has asked for blocks."""
     signer = keys(1, b"observer")[0]
     log = Log(
@@ -328,6 +340,7 @@ def late_log(*, is_whole: bool = False) -> Log:
         state_root=lambda _: None,
         blocks=Compacted(),
         stops=Endless(),
+        past=past,
     )
     log.handle(Started(), now=0)
     return log
@@ -561,6 +574,21 @@ def test_who_wants_every_block_begins_though_the_first_members_are_gone() -> Non
     assert not asked(log.handle(offer, now=first + 1))
     second = ask_again(log, stranger, first + 2)
     assert asked(log.handle(offer, now=second + 1))
+
+
+def test_whoever_asks_if_its_key_is_new_wants_every_block_until_it_knows() -> None:
+    """Who had begun passed over first offers from then on, as long as its process ran."""
+    log, stranger = late_log(past=Unheard()), bytes(32)
+    offer = MessageReceived(stranger, TAKEN.offer)
+    first = ask_again(log, stranger, 10_000)
+    assert not asked(log.handle(offer, now=first + 1))
+    nothing = Blocks((), log.current.high_qc)
+    done = [each for member in range(4) for each in hand(log, member, nothing, first + 2)]
+    assert of(done, VoteDecided) == [VoteDecided(may_vote=True)]
+    assert not log.wants_all
+    other = bytes(31) + b"1"
+    second = ask_again(log, other, first + 3)
+    assert asked(log.handle(MessageReceived(other, TAKEN.offer), now=second + 1))
 
 
 def test_those_whose_first_offer_was_passed_over_are_bounded() -> None:

@@ -18,6 +18,7 @@ from ambientd.node.past import FoundersPast
 from sim.cluster import genesis_of
 from tests.fakes.memory_store import MemoryStore
 from tests.node.cluster import Cluster
+from tests.node.test_compaction import Missed, first_kept
 
 
 def begin(cluster: Cluster, number: int, *, is_first: bool = True) -> None:
@@ -91,6 +92,23 @@ def test_a_key_that_was_used_is_known_also_where_its_blocks_are_deleted() -> Non
     assert not votes(cluster, 3)
     cluster.run(5_000)
     assert cluster.ledger(3).applied_index >= cluster.ledger(0).applied_index - 2
+
+
+def test_a_founder_that_has_begun_misses_no_blocks_that_it_does_not_want() -> None:
+    """It told its owner to restore a backup, where it had been away and went on from a snapshot."""
+    cluster = founded(4, LogOptions(snapshot_blocks=8, kept_blocks=0))
+    late, missed = cluster.hosts[3], Missed()
+    cluster.world.observers.append(missed)
+    cluster.world.network.partition({late.key: 1})
+    height = cluster.ledger(0).applied_index
+    for _ in range(60):
+        cluster.submit()
+        cluster.run(200)
+    assert cluster.ledger(0).applied_index > height + 40
+    cluster.world.network.heal()
+    cluster.until(lambda: cluster.ledger(3).applied_index >= cluster.ledger(0).applied_index - 2)
+    assert first_kept(cluster, 3) > height
+    assert missed.by == []
 
 
 def test_a_key_whose_block_has_counted_is_known_by_its_beacon_alone() -> None:

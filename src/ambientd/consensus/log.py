@@ -167,8 +167,11 @@ class Log:
 
     @property
     def wants_all(self) -> bool:
-        """Tell whether this node wants every block and takes a snapshot only for want of them."""
-        return self._first.is_whole
+        """Tell whether this node wants every block and takes a snapshot only for want of them.
+
+        Blocks may show that a founder's key was used, so it wants them as long as it asks that (§4).
+        """
+        return self._first.is_whole or self.is_first_start
 
     @property
     def is_first_start(self) -> bool:
@@ -425,7 +428,7 @@ class Log:
 
     def _on_offer(self, sender: bytes, offer: Offer, now: int) -> list[Effect]:
         head = self.current.head_index
-        may_have_blocks = self._first.is_whole and not head and sender not in self._declined
+        may_have_blocks = self.wants_all and not head and sender not in self._declined
         if not may_have_blocks and offer.snapshot.index > head:  # else it comes late
             self.current.offered(sender, offer.snapshot.index, now)
         if not self.current.takes_answer(sender):

@@ -125,8 +125,7 @@ def build_node(
             t0_ms=genesis.rules.t0_ms,
             trusted=options.trusted,
             known_version=newest,
-            # A founder's blocks may show that its key was used (protocols/05 section 4).
-            is_whole=options.log.is_whole or options.is_first_start,
+            is_whole=options.log.is_whole,
         ),
         signer,
         restored,
