@@ -169,7 +169,7 @@ class Log:
     def wants_all(self) -> bool:
         """Tell whether this node wants every block and takes a snapshot only for want of them.
 
-        Blocks may show that a founder's key was used, so it wants them as long as it asks that (§4).
+        A founder does while it asks whether its key is new (§4): they may show that it was used.
         """
         return self._first.is_whole or self.is_first_start
 
