@@ -8,6 +8,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ambientd.adapters.libp2p.exchanges import JOIN_LENGTH, JOIN_PROTOCOL, read_exactly
 from ambientd.adapters.libp2p.host import dial
 from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.adapters.libp2p.strangers import HERE, JoinRate, Places, origin_of
@@ -156,3 +157,22 @@ async def test_who_waits_for_the_answer_to_its_request_gives_way_to_nobody() -> 
                 await connections[0].event_closed.wait()
                 beat.set()
     assert answers == [b"joined 1"]
+
+
+@pytest.mark.net
+@pytest.mark.slow
+async def test_who_has_its_answer_holds_a_place_again() -> None:
+    async with (
+        victim(allowed=(FRIEND,), strangers_max=1, join_deadline_s=600.0) as target,
+        raw_host(2) as first,
+        raw_host(3) as second,
+    ):
+        peer = peer_id_of(target.node)
+        connection = await dial(first, peer, target.address)
+        stream = await first.new_stream(peer, [JOIN_PROTOCOL])
+        await stream.write(JOIN_LENGTH.pack(1) + b"1")
+        with trio.fail_after(60):
+            answer = await read_exactly(stream, JOIN_LENGTH.size + 8)
+            assert answer == JOIN_LENGTH.pack(8) + b"joined 1"
+            await dial(second, peer, target.address)
+            await connection.event_closed.wait()

@@ -9,7 +9,7 @@ stream left half-open keeps its slot, and the 257th to one peer would block for 
 
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from enum import IntEnum
 from hashlib import sha256
 from typing import Final
@@ -195,13 +195,13 @@ class Joining:
         options: TransportOptions,
         counters: Counters,
         serve: ServeJoin,
-        heard: Callable[[Foreign], None],
+        waiting: Callable[[Foreign], AbstractContextManager[None]],
     ) -> None:
         self._host = host
         self._options = options
         self._counters = counters
         self._serve = serve
-        self._heard = heard
+        self._waiting = waiting
         self._rate = JoinRate(options.joins_per_s, options.joins_burst)
 
     async def ask(self, address: PeerAddress, payload: bytes) -> bytes:
@@ -243,8 +243,8 @@ class Joining:
             return
         with trio.move_on_after(self._options.join_deadline_s) as deadline:
             payload = await _read_join(stream)
-            self._heard(stream.muxed_conn)
-            answer = await self._serve(node_id, payload)
+            with self._waiting(stream.muxed_conn):
+                answer = await self._serve(node_id, payload)
             if len(answer) > JOIN_BYTES_MAX:
                 raise LocalProtocolError(
                     f"join answer of {len(answer)} bytes; at most {JOIN_BYTES_MAX}"

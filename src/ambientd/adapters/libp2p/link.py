@@ -143,6 +143,8 @@ class Link:
     heard_s: float = 0.0
     silent_since_s: float = math.inf
     """Since when nothing comes though we listen; never while what came waits to be taken."""
+    answered: int = 0
+    """The number of the last probe that the peer has answered."""
     round_trip_s: float | None = None
     _queue: deque[bytes] = field(default_factory=deque)
     _queue_bytes: int = 0
@@ -182,10 +184,11 @@ class Link:
         self._reason = self._reason or reason
         self._scope.cancel()
 
-    def probe(self) -> None:
-        """Ask the peer for a sign of life, ahead of all that is queued."""
+    def probe(self) -> int:
+        """Ask the peer for a sign of life, ahead of all that is queued; give the probe's number."""
         self._probe = _Probe(self._probe.number + 1, trio.current_time())
         self._post(encode_probe(FrameKind.PING, self._probe.number))
+        return self._probe.number
 
     async def run(self) -> str:
         """Carry frames until the link ends, and tell why it did."""
@@ -262,12 +265,19 @@ class Link:
             await self.inbox.put(self.peer, body)
         elif kind is FrameKind.PING:
             self._post(encode_probe(FrameKind.PONG, decode_probe(body)))
-        elif decode_probe(body) == self._probe.number and self._probe.sent_s is not None:
+        else:
+            self._on_answer(decode_probe(body), now_s)
+        await self._pay(self.meter.frames.charge(1, now_s))
+
+    def _on_answer(self, number: int, now_s: float) -> None:
+        """Note which probe was answered; the last one's answer tells the round trip."""
+        if number <= self._probe.number:
+            self.answered = max(self.answered, number)
+        if number == self._probe.number and self._probe.sent_s is not None:
             took_s = now_s - self._probe.sent_s
             self._probe.sent_s = None
             old_s = took_s if self.round_trip_s is None else self.round_trip_s
             self.round_trip_s = old_s + SMOOTHING * (took_s - old_s)
-        await self._pay(self.meter.frames.charge(1, now_s))
 
     async def _pay(self, wait_s: float) -> None:
         """Wait off the peer's debt; reading no further is what slows it down."""

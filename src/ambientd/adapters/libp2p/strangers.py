@@ -5,6 +5,8 @@ takes all there is while nobody else asks. Whoever else comes then has its share
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import trio
@@ -55,9 +57,9 @@ class Places(Generic[Stranger]):
         """Give how many places an address has."""
         return sum(at == origin for at in self._origins.values())
 
-    def leave(self, stranger: Stranger) -> None:
-        """Free a place, unless another has it by now."""
-        self._origins.pop(stranger, None)
+    def leave(self, stranger: Stranger) -> bool:
+        """Free a place, unless another has it by now; tell whether this one had it."""
+        return self._origins.pop(stranger, None) is not None
 
 
 class Strangers:
@@ -78,11 +80,7 @@ class Strangers:
         muxed = connection.muxed_conn
         stay = self._stays[muxed] = trio.CancelScope()
         if not is_asked:
-            origin = origin_of(muxed)
-            leaves = self._places.enter(muxed, origin)
-            if leaves is not None:
-                self._counters.note("strangers_full", host=origin)
-                self._stays[leaves].cancel()
+            self._enter(muxed)
         try:
             with stay, trio.move_on_after(self._deadline_s):
                 await connection.event_closed.wait()
@@ -90,9 +88,22 @@ class Strangers:
             self._places.leave(muxed)
             del self._stays[muxed]
 
-    def heard(self, muxed: Foreign) -> None:
-        """Free the place of one whose request to join has come whole: it waits for the answer."""
-        self._places.leave(muxed)
+    def _enter(self, muxed: Foreign) -> None:
+        origin = origin_of(muxed)
+        leaves = self._places.enter(muxed, origin)
+        if leaves is not None:
+            self._counters.note("strangers_full", host=origin)
+            self._stays[leaves].cancel()
+
+    @contextmanager
+    def waiting(self, muxed: Foreign) -> Iterator[None]:
+        """Let one whose request to join has come whole hold no place until it has its answer."""
+        had_place = self._places.leave(muxed)
+        try:
+            yield
+        finally:
+            if had_place and muxed in self._stays:
+                self._enter(muxed)
 
 
 class JoinRate:

@@ -85,7 +85,7 @@ class Libp2pTransport:
         self._blobs = Blobs(self._host, options, self._counters, serve_blob)
         self._pieces = Pieces(self._host, options, self._counters, serve_piece)
         self._strangers = Strangers(options, self._counters)
-        more = serve_join, self._strangers.heard
+        more = serve_join, self._strangers.waiting
         self._joining = Joining(self._host, options, self._counters, *more)
         self._looks = Looks(self._host, self._counters, self._seen_links)
         budget = options.bandwidth_bytes_per_day
@@ -350,15 +350,23 @@ class Libp2pTransport:
             await self._disconnect(peer)
 
     async def _prefer_one(self, peer: NodeId) -> None:
-        """Keep the link's connection alone if it is heard on; else end it: the peer restarted."""
-        since_s, old = trio.current_time(), self._links.get(peer)
-        if old is not None:  # among many the next probe may be later than the peer waits
-            old.probe()
-        await trio.sleep(2 * self._options.heartbeat_s)
-        if (link := self._links.get(peer)) is None:
-            return
-        if link.silent_since_s <= since_s:
-            link.end("a newer connection replaced it")
+        """Keep the link's connection alone once it answers; end one that is silent: it restarted.
+
+        Neither is known while what came long ago waits to be taken here, and both stay meanwhile.
+        """
+        wait_s, old = 2 * self._options.heartbeat_s, self._links.get(peer)
+        # Among many the next probe may be later than the peer waits.
+        number = 0 if old is None else old.probe()
+        link = old
+        for _ in range(1 + round(self._options.idle_limit_s / wait_s)):
+            await trio.sleep(wait_s)
+            link = self._links.get(peer)
+            if link is None or link is not old or link.answered >= number:
+                break
+            if trio.current_time() - link.silent_since_s >= wait_s:
+                link.end("a newer connection replaced it")
+                return
+        if link is None:
             return
         for connection in list(self._connected(peer)):
             if connection.muxed_conn is not link.stream.muxed_conn:
