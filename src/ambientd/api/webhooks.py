@@ -8,14 +8,13 @@ import shutil
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 import trio
 
 from ambientd.adapters.event_spool import EventSpool
-from ambientd.adapters.http_client import HttpClient
 from ambientd.api.alerts import KINDS, Watch
 from ambientd.api.operations import OperationError
 from ambientd.api.replies import Event, Status
@@ -30,6 +29,9 @@ from ambientd.config.urls import parse_url
 from ambientd.errors import AmbientError, ConfigError, RemoteProtocolError, StoreError
 from ambientd.model.base import NodeId, TaskId
 from ambientd.runtime.service import Parts
+
+if TYPE_CHECKING:
+    from ambientd.adapters.http_client import HttpClient
 
 log = structlog.get_logger("ambientd.webhooks")
 
@@ -156,7 +158,7 @@ class Webhooks:
 
     async def _deliver(self, spool: EventSpool, secret: bytes) -> None:
         """Post what waits, the oldest first, until each is taken or was tried for hours."""
-        client = HttpClient(parse_url(self._options.url), ANSWER_S)
+        client = self._client(ANSWER_S)
         tries = 0
         while True:
             more = self._more
@@ -179,7 +181,14 @@ class Webhooks:
             tries = 0
             await trio.to_thread.run_sync(spool.done, name)
 
-    async def _post(self, client: HttpClient, secret: bytes, body: bytes) -> tuple[int | None, str]:
+    def _client(self, timeout_s: float) -> "HttpClient":
+        from ambientd.adapters.http_client import HttpClient  # its price is for those who use it
+
+        return HttpClient(parse_url(self._options.url), timeout_s)
+
+    async def _post(
+        self, client: "HttpClient", secret: bytes, body: bytes
+    ) -> tuple[int | None, str]:
         """Post once; give the status of the answer, if there was one, and what to say of it."""
         event = msgspec.json.decode(body, type=Notice).id
         headers = signed_headers(secret, event, self._parts.now() // 1000, body)
@@ -205,7 +214,7 @@ class Webhooks:
             raise OperationError("not_ready", "this node has no webhook", hint)
         told = Event(time_ms=self._parts.now(), kind="test", text="this is a test", fields={})
         notice = self._notice(told)
-        client = HttpClient(parse_url(self._options.url), TEST_S)
+        client = self._client(TEST_S)
         secret = self._secret()
         try:
             status, text = await self._post(client, secret, msgspec.json.encode(notice))
