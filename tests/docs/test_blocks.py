@@ -24,7 +24,14 @@ from tests.missing import missing
 RARE = {"asc", "clang wasm-ld", "wasm32-wasip1", "ambient-prove"}
 IS_EVERY = os.environ.get("AMBIENT_BLOCKS") == "every"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
-EXAMPLES = ("csv-stats", "file-hash", "hello-compute", "image-classify", "int8-cnn")
+EXAMPLES = (
+    "csv-stats",
+    "federated-mnist",
+    "file-hash",
+    "hello-compute",
+    "image-classify",
+    "int8-cnn",
+)
 DOCUMENTS += [ROOT / "examples" / name / "README.md" for name in EXAMPLES]
 
 
