@@ -458,7 +458,8 @@ docs: $(VENV)/.dev  ## Check that the documents' snippets and links hold
 ASC_AT := tests/programs/as/node_modules/.bin
 
 .PHONY: test-blocks
-test-blocks: $(VENV)/.dev proofs  ## Type every block of README and tutorials, none left out (needs Go, Node.js, clang, lld, Rust and its target wasm32-wasip1; minutes)
+test-blocks: $(VENV)/.dev proofs  ## Type every block of README and tutorials, none left out (needs Go, Node.js, clang, lld, a C++ compiler, Rust by rustup; minutes)
+	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
 	$(MAKE) -C tests/programs as/node_modules/.bin/asc
 	PATH="$(CURDIR)/$(ASC_AT):$$PATH" AMBIENT_BLOCKS=every AMBIENT_PROGRAMS=1 $(BIN)/pytest -q tests/docs/test_blocks.py
 

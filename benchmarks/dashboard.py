@@ -8,12 +8,13 @@ import itertools
 import json
 import os
 import random
-import shutil
 import statistics
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, CDPSession, Route, sync_playwright
+
+from tests.browser.conftest import browser_path
 
 PAGES = Path(__file__).parents[1] / "src" / "ambientd" / "dashboard"
 SITE = "http://dashboard.test"
@@ -125,9 +126,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=list(QUIET)
-        )
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=list(QUIET))
         runs = [measure(browser, arguments.nodes) for _ in range(arguments.runs)]
         browser.close()
     painted, rates, longest, work = (statistics.median(each) for each in zip(*runs, strict=True))

@@ -24,6 +24,8 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
+# As Debian, Google and Ubuntu call it; Ubuntu's may be but a word that it comes as a snap.
+PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
 PATIENCE_MS = 60_000
 PHONE = {"width": 360, "height": 740}
 
@@ -45,11 +47,13 @@ def fits_a_phone(at: "Page", what: str = "") -> None:
     until(at, lambda: at.evaluate(widths), PHONE["width"], what)
 
 
-def _browser_path() -> str:
-    found = os.environ.get("AMBIENT_CHROMIUM") or shutil.which("chromium")
-    if found is None:
-        pytest.fail("no Chromium: install it, or name it in AMBIENT_CHROMIUM")
-    return found
+def browser_path() -> str:
+    """Give the Chromium of this machine, or the one that AMBIENT_CHROMIUM names."""
+    named = os.environ.get("AMBIENT_CHROMIUM")
+    found = [path for path in map(shutil.which, PROGRAMS) if path is not None]
+    if not named and not found:
+        pytest.fail(f"no {', '.join(PROGRAMS)}: install one, or name it in AMBIENT_CHROMIUM")
+    return named or found[0]
 
 
 @contextmanager
@@ -59,7 +63,7 @@ def launched() -> Iterator["Browser"]:
 
     arguments = [*QUIET, "--no-sandbox"] if os.getuid() == 0 else [*QUIET]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_browser_path(), args=arguments)
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=arguments)
         try:
             yield browser
         finally:

@@ -109,6 +109,21 @@ def test_the_public_suite_leaves_nothing_out_that_nobody_named() -> None:
     assert f"\nEVERYTHING_THERE := {' '.join(exported)}\n" in MAKEFILE
 
 
+def test_every_block_of_the_documents_is_typed_in_public_with_what_its_machine_lacks() -> None:
+    assert RUN.findall(jobs_of("ci")["blocks"]) == [
+        "sudo apt-get update && sudo apt-get install --yes --no-install-recommends clang lld",
+        "make test-blocks JOBS=4",
+    ]
+    recipe = MAKEFILE.partition("\ntest-blocks: ")[2].partition("\n\n")[0]
+    for brought in ("rustup target add wasm32-wasip1", "as/node_modules/.bin/asc", "proofs "):
+        assert brought in recipe
+    assert "AMBIENT_BLOCKS=every" in recipe
+
+
+def test_no_browser_is_asked_of_ubuntu_whose_package_is_but_a_word_on_a_snap() -> None:
+    assert "chromium" not in " ".join(RUN.findall(jobs_of("ci")["browser"]))
+
+
 def test_a_release_is_built_of_its_own_tag_alone_and_says_where() -> None:
     jobs = jobs_of("release")
     built = {name: RUN.findall(text) for name, text in jobs.items() if "native-wheels" in text}
