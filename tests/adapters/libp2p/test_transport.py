@@ -6,12 +6,13 @@ import pytest
 import trio
 
 from ambientd.adapters.libp2p import Libp2pTransport
+from ambientd.adapters.libp2p.exchanges import JOIN_LENGTH, JOIN_PROTOCOL, read_exactly
 from ambientd.adapters.libp2p.gossip_router import PENDING_MAX
 from ambientd.adapters.libp2p.host import dial
 from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.errors import ConfigError, UnreachableError
-from ambientd.ports.transport import HostPort, PeerAddress
-from tests.adapters.libp2p.support import node
+from ambientd.ports.transport import HostPort, NodeId, PeerAddress
+from tests.adapters.libp2p.support import node, raw_host
 from tests.ports.transport_contract import (
     NODES,
     OpenNode,
@@ -62,6 +63,25 @@ async def test_a_link_whose_frames_wait_here_to_be_taken_outlasts_a_newer_connec
             assert full._links[peer.node_id] is link
             for _ in range(10):
                 assert await full.frames.receive() == (peer.node_id, b"frame")
+
+
+async def test_who_takes_no_link_yet_has_its_request_to_join_answered() -> None:
+    """It may be on the list already, and have refused the link before it was open."""
+
+    async def late(node_id: NodeId, payload: bytes) -> bytes:
+        while not member.counters().get("link_not_opened"):
+            await trio.sleep(0.01)
+        await trio.sleep(0.2)
+        return b"you are in"
+
+    async with node(0, joins=late) as member, raw_host(1) as newcomer:
+        peer_id = peer_id_of(member.node_id)
+        with trio.fail_after(60):
+            await dial(newcomer, peer_id, member.address)
+            stream = await newcomer.new_stream(peer_id, [JOIN_PROTOCOL])
+            await stream.write(JOIN_LENGTH.pack(5) + b"token")
+            answer = await read_exactly(stream, JOIN_LENGTH.size + len(b"you are in"))
+        assert answer[JOIN_LENGTH.size :] == b"you are in"
 
 
 async def test_what_the_queue_of_gossip_does_not_hold_is_dropped_and_counted() -> None:

@@ -327,16 +327,17 @@ class Libp2pTransport:
             await self._prefer_one(peer)
             return
         self._opening.add(peer)
-        stream = None
+        stream, is_refused = None, False
         try:
             with trio.move_on_after(self._options.link_deadline_s):
                 stream = await self._host.new_stream(peer_id_of(peer), [FRAMES_PROTOCOL])
         except NETWORK_ERRORS as error:
             self._counters.note("link_not_opened", error=error, peer=peer.hex())
+            is_refused = any(not each.muxed_conn.is_initiator for each in self._connected(peer))
         finally:
             self._opening.discard(peer)
         if stream is None:
-            await self._disconnect(peer)
+            await (self._part_from if is_refused else self._disconnect)(peer)
             return
         try:
             await self._run_link(peer, stream)
