@@ -113,6 +113,10 @@ ATTACKS = {
         framed(*[LOG_FRAME + os.urandom(size) for size in (0, 1, 50, 5000)]),
     ),
     "nested arrays for a log message": (FRAMES_PROTOCOL, framed(LOG_FRAME + b"\x91" * 60_000)),
+    "nested arrays for a block's header": (
+        FRAMES_PROTOCOL,
+        framed(LOG_FRAME + b"\x96\x01" + b"\x91" * 2_000 + b"\x90\xc0\xc0\x90\xc4\x00"),
+    ),
     "job messages that are none": (
         FRAMES_PROTOCOL,
         framed(*[JOB_FRAME + os.urandom(size) for size in (0, 1, 50, 60_000)]),

@@ -82,6 +82,17 @@ def test_blocks_whose_last_one_is_broken_are_not_decoded() -> None:
     assert "decode" in (crowding(broken, *peek(broken)) or "")
 
 
+@pytest.mark.parametrize("deep", [100, 2_000, 60_000])
+def test_a_block_of_arrays_in_arrays_is_its_senders_fault_however_deep(deep: int) -> None:
+    nested = b"\x91" * deep + b"\x90"
+    frame = LOG_FRAME + b"\x96\x01" + nested + b"\xc0\xc0\x90\xc4\x00"
+    assert peek(frame)[0] == 1
+    alone = Alone()
+    effects = alone.poke(FrameReceived(alone.peer, frame))
+    faults = [effect for effect in effects if isinstance(effect, PeerMisbehaved)]
+    assert [fault.peer for fault in faults] == [alone.peer]
+
+
 def test_an_answer_is_decoded_once_for_each_question() -> None:
     askings = Askings()
     for question, answer in ((Fetch(1), EMPTY), (WantPages((b"d" * 32,)), Pages(()))):

@@ -79,7 +79,7 @@ def crowding(frame: bytes, tag: int | None, start: int) -> str | None:
         return None
     try:
         message = _decoder.decode(memoryview(frame)[start:])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         return f"message does not decode: {error}"
     blocks: Iterable[_RawBlock | _RawForward]
     blocks = message.blocks if isinstance(message, _RawBlocks) else (message,)
