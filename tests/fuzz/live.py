@@ -22,8 +22,6 @@ from typing import Any
 
 import psutil
 import trio
-from libp2p.kad_dht.common import PROTOCOL_ID
-from libp2p.kad_dht.pb.kademlia_pb2 import Message
 
 from ambientd.adapters.libp2p.bandwidth import BANDWIDTH_PROTOCOL
 from ambientd.adapters.libp2p.exchanges import BLOB_PROTOCOL, JOIN_PROTOCOL
@@ -33,7 +31,6 @@ from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS
 from ambientd.adapters.libp2p.looks import LOOK_2
 from ambientd.adapters.libp2p.pieces import LENGTH, PIECES_PROTOCOL
-from ambientd.adapters.libp2p.relays import HOP, STOP, messages
 from ambientd.adapters.libp2p.transport import FRAMES_PROTOCOL
 from ambientd.api.cluster import ClusterPlan
 from ambientd.api.frames import RequestFrame, pack
@@ -43,24 +40,17 @@ from ambientd.config.places import socket_path_for
 from ambientd.model.genesis import Rules
 from ambientd.node.frames import JOB_FRAME, LOG_FRAME
 from tests.adapters.libp2p.test_hostility import GOSSIP_ATTACKS, MESHSUB
+from tests.fuzz.drawing import VECTORS, bytes_in
+from tests.fuzz.finding import finding
+from tests.fuzz.mutation import mutated
 from tests.mesh.cluster import Cluster
 from tests.mesh.test_hostile_peers import attacker, check_served, node_of, victim_of
 
-VECTORS = Path(__file__).parent.parent.parent / "protocols" / "vectors"
 GROWTH_MIB_MAX = 96
 CASES_BETWEEN_LOOKS = 50
 LOCAL = "local socket"
 # These end the daemon, write where they are told to, or answer for ever: what they should do.
 LEFT_OUT = ("events", "backup", "stop", "shutdown")
-EDGES = (
-    b"",
-    b"\x00",
-    b"\xff" * 4,
-    b"\x7f\xff\xff\xff",
-    b"\xc1",
-    b"\xdd\xff\xff\xff\xff",
-    b"\x91" * 99,
-)
 
 
 @dataclass(frozen=True)
@@ -97,38 +87,6 @@ def sound() -> list[tuple[str, bytes]]:
     return found
 
 
-def finding() -> Iterator[tuple[str, bytes]]:
-    """Give messages of those that look for members, and of those that are carried."""
-    told = json.loads((VECTORS / "discovery.json").read_text())
-    peer = peer_id_of(bytes.fromhex(told["node"])).to_bytes()
-    question = Message(type=Message.FIND_NODE, key=peer)
-    question.senderRecord = bytes.fromhex(told["statement"])
-    yield PROTOCOL_ID, _delimited(question)
-    yield HOP, _delimited(messages.HopMessage(type=messages.HopMessage.RESERVE))
-    yield HOP, _delimited(messages.HopMessage(type=messages.HopMessage.CONNECT, peer={"id": peer}))
-    stop = messages.StopMessage(type=messages.StopMessage.CONNECT, peer={"id": peer})
-    yield STOP, _delimited(stop)
-
-
-def _delimited(message: Any) -> bytes:
-    data: bytes = message.SerializeToString()
-    return bytes([len(data) & 0x7F | 0x80, len(data) >> 7]) + data
-
-
-def bytes_in(value: Any) -> Iterator[bytes]:
-    """Find what is bytes in hexadecimal, anywhere in a vector."""
-    match value:
-        case dict():
-            for each in value.values():
-                yield from bytes_in(each)
-        case list():
-            for each in value:
-                yield from bytes_in(each)
-        case str() if len(value) >= 16:
-            with suppress(ValueError):
-                yield bytes.fromhex(value)
-
-
 def cases(seed: int) -> Iterator[Case]:
     """Give cases without end, the same ones for a seed."""
     rng, messages = random.Random(seed), sound()
@@ -138,28 +96,8 @@ def cases(seed: int) -> Iterator[Case]:
     while True:
         protocol = rng.choice(protocols)
         data = rng.choice([each for name, each in messages if name == protocol])
-        yield Case(number, protocol, _mutated(rng, data, rng.choice(messages)[1]))
+        yield Case(number, protocol, mutated(rng, data, rng.choice(messages)[1]))
         number += 1
-
-
-def _mutated(rng: random.Random, data: bytes, other: bytes) -> bytes:
-    changed = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randint(0, len(changed))
-        match rng.randrange(6):
-            case 0 if changed:
-                changed[at % len(changed)] ^= 1 << rng.randrange(8)
-            case 1:
-                del changed[at:]
-            case 2:
-                changed[at:at] = rng.choice(EDGES)
-            case 3:
-                changed[at : at + 4] = rng.choice(EDGES)
-            case 4:
-                changed[at:] = other[rng.randint(0, len(other)) :]
-            case _:
-                changed[at:at] = rng.randbytes(rng.randint(1, 64))
-    return bytes(changed)
 
 
 async def bombard(mesh: Cluster, seed: int, seconds: float, cases_max: int) -> Counter[str]:

@@ -57,6 +57,8 @@ def _of(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return st.sampled_from(cls)
         case msgspec.inspect.UnionType(types=types):
             return st.one_of([_of(each) for each in types])
+        case msgspec.inspect.NamedTupleType(cls=cls, fields=fields):
+            return st.builds(cls, **{each.name: _of(each.type) for each in fields})
         case msgspec.inspect.VarTupleType(item_type=item):
             return st.lists(_of(item), max_size=3).map(tuple)
         case msgspec.inspect.TupleType(item_types=items):

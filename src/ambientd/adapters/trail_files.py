@@ -142,7 +142,7 @@ def read_trail(folder: Path) -> Iterator[TrailEntry]:
                     raise StoreError(msg)
                 try:
                     yield msgspec.json.decode(line, type=TrailEntry)
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     msg = f"{path}: a line is no entry: {error}"
                     raise StoreError(msg) from error
 
@@ -189,6 +189,6 @@ def _whole(path: Path) -> TrailEntry | None:
         return None
     try:
         return msgspec.json.decode(whole.splitlines()[-1], type=TrailEntry)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         msg = f"{path}: its last line is no entry: {error}; move the folder away to begin anew"
         raise StoreError(msg) from error

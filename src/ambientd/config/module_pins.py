@@ -30,7 +30,7 @@ def decode_pins(data: bytes, where: str) -> tuple[Pin, ...]:
     """Read a lock file's bytes; raise ConfigError saying what is wrong with it."""
     try:
         return msgspec.json.decode(data, type=tuple[Pin, ...])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = f"{where}: does not read: {error}; mend it, or remove it and pin anew"
         raise ConfigError(msg) from error
 

@@ -77,7 +77,7 @@ def decode_terms(data: bytes, where: str) -> OwnerTerms:
     try:
         terms = msgspec.json.decode(data, type=OwnerTerms)
         check_terms(terms)
-    except (msgspec.DecodeError, ConfigError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ConfigError) as error:
         msg = (
             f"{where}: cannot be read: {error}; mend it, or delete it to let the node work without "
             "limits of its owner"
