@@ -407,8 +407,8 @@ check-deploy: $(TOOLS)/.ready $(HELM) $(COMPOSE) $(ACTIONLINT)  ## Dockerfile, C
 	$(ACTIONLINT)
 
 .PHONY: check-image
-check-image: $(VENV)/.dev  ## Build the Dockerfile's image and run a mesh in it (needs root, buildah and debootstrap; 10 minutes, 4 GB)
-	$(BIN)/python -m scripts.check_image build/image examples/hello-compute/hello.wasm
+check-image: $(VENV)/.dev  ## Build the Dockerfile's image and run a mesh in it, also read-only (needs root, buildah and debootstrap; 10 minutes, 4 GB): make check-image REQUIREMENTS=extras
+	$(BIN)/python -m scripts.check_image build/image examples/hello-compute/hello.wasm $(if $(REQUIREMENTS),--requirements $(REQUIREMENTS))
 
 packages: $(VENV)/.dev dashboard  ## Wheel and sdist with the dashboard, into dist/, the same bytes from the same sources
 	$(BIN)/python -m scripts.packages

@@ -2,7 +2,8 @@
 
 Both bases are this machine's own: Debian's smallest system with Python, brought by debootstrap,
 and this machine's Node.js and certificates. What is built runs in chroot isolation: no daemon, and
-no features of the kernel. It proves the Dockerfile, not the published bases.
+no features of the kernel; then again on a root that is mounted read-only. It proves the Dockerfile,
+not the published bases.
 """
 
 import argparse
@@ -16,27 +17,50 @@ from pathlib import Path
 
 from scripts.packages import ROOT
 
-NEEDED = ("buildah", "debootstrap", "node", "npm")
+NEEDED = ("buildah", "debootstrap", "node", "npm", "unshare")
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
 BASE = "localhost/ambient-base"
 IMAGE = "localhost/ambient"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+MODULE = "/module.wasm"
+EXTRAS = "import numpy, obstore"
 # As in deploy/compose: four nodes, one asked for its health as the image does; a task; the end.
 TRIAL = """
 set -e
+daemons=
+trap '[ -z "$daemons" ] || kill -TERM $daemons' EXIT
 test "$(id -u)" = 10001
 ambientctl cluster create mesh --members 4 --bitcoin off --base-port 4890 --quiet
 for node in 1 2 3 4; do
   ambientd --data-dir "mesh/node$node" &
+  daemons="$daemons $!"
 done
 export AMBIENT_DATA_DIR="$PWD/mesh/node1"
 for _ in $(seq 120); do ambientctl status --quiet 2>/dev/null && break; sleep 1; done
 ambientctl status --quiet
-printf world | ambientctl run /tmp/module.wasm --yes --input - --receipt run.receipt
+printf world | ambientctl run /module.wasm --yes --input - --receipt run.receipt
 ambientctl receipt verify run.receipt
-kill -TERM $(jobs -p)
-wait
+kill -TERM $daemons
+wait $daemons
+trap - EXIT
+"""
+# As a container with `read_only: true`: whoever owns a folder cannot write to it either.
+READ_ONLY_TRIAL = f"""
+set -e
+if touch /run/ambient/written 2>/dev/null; then echo "the root can be written"; exit 1; fi
+{TRIAL}"""
+READ_ONLY = """
+set -e
+mount --bind "$1" "$1"
+mount -o remount,bind,ro "$1"
+mount -t tmpfs -o mode=0700,uid=10001,gid=10001 tmpfs "$1/var/lib/ambient"
+mount -t tmpfs -o mode=1777 tmpfs "$1/tmp"
+mount --rbind /dev "$1/dev"
+mount -t proc proc "$1/proc"
+root="$1"
+shift
+exec chroot --userspec=10001:10001 "$root" env -i "$@"
 """
 
 
@@ -72,8 +96,8 @@ def make_base(system: Path) -> None:
     (system / ".whole").touch()
 
 
-def check_config(text: str) -> None:
-    """Say whether the image is what the Dockerfile promises of it."""
+def check_config(text: str) -> list[str]:
+    """Say whether the image is what the Dockerfile promises of it; give its environment."""
     config = json.loads(text)["Docker"]["config"]
     expected = {
         "User": "10001:10001",
@@ -88,6 +112,14 @@ def check_config(text: str) -> None:
         wrong["Healthcheck"] = config.get("Healthcheck")
     if wrong:
         sys.exit(f"the image's configuration is not the Dockerfile's: {wrong}")
+    return list(config["Env"])
+
+
+def run_read_only(root: str, variables: Sequence[str]) -> None:
+    """Run the mesh on a root that takes writes where the Dockerfile says, and nowhere else."""
+    trial = ["sh", "-c", f"cd /var/lib/ambient\n{READ_ONLY_TRIAL}"]
+    spaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    subprocess.run([*spaces, "sh", "-c", READ_ONLY, "sh", root, *variables, *trial], check=True)
 
 
 def main(words: Sequence[str]) -> None:
@@ -95,6 +127,7 @@ def main(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where the base and the images are kept")
     parser.add_argument("module", type=Path, help="a reference module that greets its input")
+    parser.add_argument("--requirements", choices=("runtime", "extras"), default="runtime")
     chosen = parser.parse_args(words)
     absent = [name for name in NEEDED if shutil.which(name) is None]
     if absent or os.geteuid() != 0:
@@ -109,6 +142,7 @@ def main(words: Sequence[str]) -> None:
         buildah("config", "--env", f"{each}={CERTIFICATES}", name)
     buildah("commit", "--quiet", "--rm", name, BASE)
     bases = [f"--build-arg={each}={BASE}" for each in ("NODE", "PYTHON")]
+    bases.append(f"--build-arg=REQUIREMENTS={chosen.requirements}")
     build = [
         "build",
         "--isolation",
@@ -119,10 +153,15 @@ def main(words: Sequence[str]) -> None:
         "--layers=false",
     ]
     buildah(*build, *bases, "--tag", IMAGE, str(ROOT))
-    check_config(buildah("inspect", "--type", "image", IMAGE))
+    variables = check_config(buildah("inspect", "--type", "image", IMAGE))
     name = buildah("from", "--pull-never", IMAGE)
-    buildah("copy", "--chmod", "0444", name, str(chosen.module), "/tmp/module.wasm")
+    buildah("copy", "--chmod", "0444", name, str(chosen.module), MODULE)
+    if chosen.requirements == "extras":
+        buildah("run", "--isolation", "chroot", name, "--", "python3", "-c", EXTRAS)
     print(buildah("run", "--isolation", "chroot", name, "--", "sh", "-c", TRIAL))
+    print("the same with a root that is mounted read-only:", flush=True)
+    run_read_only(buildah("mount", name), variables)
+    buildah("umount", name)
     buildah("rm", name)
 
 
