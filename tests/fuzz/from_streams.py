@@ -5,6 +5,7 @@ handlers may raise is what the gate around them takes for the peer's fault.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from functools import cache
 from types import MappingProxyType, SimpleNamespace
 from typing import Final, TypeVar
@@ -103,11 +104,15 @@ def _within(handle: Callable[[], Awaitable[T]]) -> T:
 # ---- gossip
 
 
+def _heed(_peer: object, _why: str) -> None:
+    """Do as a node does whose gate drops the peer, or counts what it is blamed for."""
+
+
 @cache
 def _gossip() -> Gossip:
     """Give gossip that has subscribed, and whose reading goes on until the stream ends."""
     host = build_host(OPTIONS, SEEDS[0], COUNTERS)
-    gossip = Gossip(host, OPTIONS, COUNTERS, lambda _: True, lambda _peer, _why: None)
+    gossip = Gossip(host, OPTIONS, COUNTERS, lambda _: True, _heed, _heed)
     gossip.pubsub._manager = SimpleNamespace(is_running=True)
     trio.run(gossip.pubsub.subscribe, TOPIC)
     return gossip
@@ -180,7 +185,7 @@ def _joining(data: bytes) -> None:
     async def answer(_: bytes, payload: bytes) -> bytes:
         return payload
 
-    joining = Joining(Opening(stream), OPTIONS, COUNTERS, answer, lambda _: None)
+    joining = Joining(Opening(stream), OPTIONS, COUNTERS, answer, nullcontext)
     _within(lambda: joining.serve(stream))
     if stream.sent and bytes(stream.sent) != data[: len(stream.sent)]:
         raise BrokenPromiseError("what was asked is not what was read")
