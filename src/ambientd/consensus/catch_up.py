@@ -41,9 +41,9 @@ FETCHERS_MAX = 256
 PAGES_FIRST_T0 = 16
 """For so many T0 after its first snapshot a node without a block lets pages come before blocks."""
 OFFERED_REST_T0, OFFERED_REST_MS_MAX = 16, 30_000
-"""Who gave a snapshot in place of blocks is asked for blocks once in so many T0, or a quarter less.
+"""Who gave a snapshot in place of blocks is asked for blocks once in so many T0.
 
-Drawn, so that it keeps step with nothing; well within `snapshots.OFFERED_AGAIN_MS`.
+At most well within `snapshots.OFFERED_AGAIN_MS`.
 """
 
 
@@ -182,8 +182,7 @@ class CatchUp:
         """Give how long a peer is not asked again."""
         if self._offered.get(peer, 0) <= self.head_index:
             return self._options.t0_ms * 3 // 8
-        rest_ms = min(OFFERED_REST_T0 * self._options.t0_ms, OFFERED_REST_MS_MAX)
-        return rest_ms - self._random.randrange(rest_ms // 4 + 1)
+        return min(OFFERED_REST_T0 * self._options.t0_ms, OFFERED_REST_MS_MAX)
 
     def postpone(self, sender: bytes, now: int) -> None:
         """Note an offer in place of blocks: its pages come first, so ask again much later."""
