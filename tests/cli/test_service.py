@@ -56,7 +56,7 @@ def test_a_root_that_is_not_there_is_refused_and_not_made(ctl: Ctl, tmp_path: Pa
 @pytest.mark.parametrize(
     ("python", "is_seen"),
     [
-        ("/root/.pyenv/bin/python3", False),
+        ("/root/venv/bin/python3", False),
         ("/tmp/venv/bin/python3", False),
         ("/opt/ambient/bin/python3", True),
     ],
