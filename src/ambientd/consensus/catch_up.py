@@ -43,7 +43,7 @@ PAGES_FIRST_T0 = 16
 OFFERED_REST_T0, OFFERED_REST_MS_MAX = 16, 30_000
 """Who gave a snapshot in place of blocks is asked for blocks once in so many T0.
 
-At most well within `snapshots.OFFERED_AGAIN_MS`.
+Never as late as `snapshots.OFFERED_AGAIN_MS`: a beginner asks again within it to get blocks.
 """
 
 
@@ -156,7 +156,10 @@ class CatchUp:
 
     def takes_answer(self, sender: bytes) -> bool:
         """Tell whether a peer was asked and has not answered yet; now it has."""
-        return self._unanswered.pop(sender, self) is None
+        if sender not in self._unanswered:
+            return False
+        del self._unanswered[sender]
+        return True
 
     def answered(self, sender: bytes, now: int, *, advanced: bool) -> None:
         """Note what an answer was: ask on at once if it helped, else after a pause.
