@@ -376,7 +376,7 @@ def build(
         Namers(world, cast.hosts, kit.spec, drawing(12_007)).schedule(storms, end_ms)
     if options.marks:
         honest_members = [host for host in cast.members if host.is_honest]
-        long = LongTasks(world, honest_members, drawing(13_009), want, history.submitted)
+        long = LongTasks(kit, honest_members, drawing(13_009), want, history.submitted)
         long.schedule(storms, options.time_ms - LAST_TASK_MS_BEFORE_END, UNTIL_MS)
     if options.learns or Fault.DROPOUTS in options.faults:
         in_private = options.in_private if options.learns else options.seed % 2 == 1
@@ -465,7 +465,7 @@ def run(
     marks = MarkWatch(cast.hosts, fingerprint(cast.genesis)) if options.marks else None
     world.observers += [history, *(marks.checkers if marks else ()), *watching]
     if marks is not None:
-        marks.run(world, options.time_ms)
+        marks.look_on(world, options.time_ms)
     world.run(options.time_ms, lambda: has_suspects(cast.honest))
     check_ends(cast.honest, are_long=options.marks)
     if marks is not None:

@@ -5,16 +5,14 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from ambientd.codec.digest import sha256
 from ambientd.codec.statements import task_id
 from ambientd.ledger.versions import MARKS_VERSION
-from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.mark import Attempts
 from ambientd.model.record import Admit
 from ambientd.model.task import Assurance
-from sim.choices import task_spec
 from sim.seasons import Storm, work_times
-from sim.stage import Stage
+from sim.stage import Kit, Stage
 from sim.task_sizes import LARGE_GAS
 from sim.vices import Resident, Wish
 
@@ -34,13 +32,14 @@ class LongTasks:
 
     def __init__(
         self,
-        world: Stage,
+        kit: Kit,
         hosts: Sequence[Resident],
         dice: random.Random,
         want: Want,
         submitted: Submitted,
     ) -> None:
-        self._world = world
+        self._world = kit.world
+        self._spec = kit.spec
         self._submitted = submitted
         self._hosts = hosts
         self._dice = dice
@@ -63,8 +62,7 @@ class LongTasks:
             return
         self._serial += 1
         spec = replace(
-            task_spec(self._serial, Assurance.NONE, 1),
-            input=Digest(sha256(b"long input %d" % self._serial)),
+            self._spec(self._serial, Assurance.NONE, 1),
             gas_max=LARGE_GAS,
             wall_ms_max=WALL_MS,
             price_msat_per_mgas=1,

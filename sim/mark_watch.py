@@ -1,6 +1,7 @@
 """Watches the long executions of a world: all their promises, and what the world has met."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from sim.mark_checkers import (
     CanBeOpened,
@@ -45,13 +46,15 @@ class MarkWatch:
         """Give what is to look on."""
         return (Onlookers([self.true, self.word, self.dead, CanBeOpened()]),)
 
-    def run(self, world: Stage, time_ms: int) -> None:
-        """Run up to some time in the calm, and see that keepers do what they shall."""
+    def look_on(self, world: Stage, time_ms: int) -> None:
+        """Lay out looks in the calm before some time, at whether keepers do what they shall."""
         heals_ms = time_ms - CALM_MS_MIN
         for look in range(LOOKS):
-            world.run(heals_ms + SETTLED_MS + look * LOOK_MS)
-            self.stays.check(self._honest)
-            self.kept += check_kept(self._honest, self.true, world.now - LOOKED_MS)
+            world.at(heals_ms + SETTLED_MS + look * LOOK_MS, partial(self._look, world))
+
+    def _look(self, world: Stage) -> None:
+        self.stays.check(self._honest)
+        self.kept += check_kept(self._honest, self.true, world.now - LOOKED_MS)
 
     def check(self) -> None:
         """Hold against the end what only shows there."""

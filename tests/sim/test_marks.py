@@ -3,15 +3,19 @@
 import pytest
 
 from ambientd.codec.statements import fingerprint
+from ambientd.ledger.entries import Table, TaskEntry
 from ambientd.ledger.events import StateMarked
+from ambientd.model.task import TaskState
 from sim.cluster import ClusterOptions, build, run, watch
 from sim.faults import Fault
 from sim.happenings import Crashes, LosesStates, misfit
 from sim.hunt import hunt
 from sim.mark_watch import GONE_ON, KEPT, MEETINGS, ORPHANS, MarkWatch
+from sim.node_checkers import EntryChecker, Onlookers
 from sim.plans import Outcome, Plan, judge, meetings, refusal
 from sim.strikes import MARKED, WORKER, Strikes
-from sim.vices import Vice
+from sim.trio_world.world import TrioKit
+from sim.vices import Resident, Vice
 from tests.sim.test_money import Heard
 
 CALM = frozenset({Fault.MARKS})
@@ -25,6 +29,29 @@ def test_long_tasks_are_marked_in_fair_weather_and_their_states_go_with_them() -
     assert outcome.marks > 10
     assert KEPT in outcome.met
     assert ORPHANS not in outcome.met, "nobody stops"
+
+
+class LongOnes(EntryChecker):
+    """Notes the tasks that allow marks, and those of them that are final."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[bytes] = set()
+        self.final: set[bytes] = set()
+
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Look at each task."""
+        if isinstance(entry, TaskEntry) and entry.spec.marks_max:
+            self.seen.add(name)
+            self.final |= {name} if entry.state is TaskState.FINAL else set()
+
+
+def test_long_tasks_are_executed_among_daemons_too_though_engines_there_have_no_states() -> None:
+    long_ones = LongOnes()
+    options = ClusterOptions(6, 3, faults=CALM, time_ms=30_000, happenings=())
+    outcome = run(options, [Onlookers([long_ones])], TrioKit(6))
+    assert len(long_ones.final) == len(long_ones.seen) > 3
+    assert outcome.marks == 0
 
 
 @pytest.mark.slow
