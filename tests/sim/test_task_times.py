@@ -1,5 +1,6 @@
 """Times of tasks among few nodes and among many, where nothing goes wrong."""
 
+import gc
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,8 +18,10 @@ from sim.checkers import InvariantViolation
 from sim.detection import percentile
 from sim.machine import Delivery, Effect, Host
 from sim.place import Traffic
+from sim.soak import run_task_times
 from sim.task_times import TaskWatch, TimesOptions, build, finish, play
 from sim.traffic import Spread, rates_of
+from sim.world import World
 
 SMALL = TimesOptions(seed=1, nodes=6, tasks=4)
 
@@ -73,6 +76,20 @@ def test_tasks_among_forty_nodes_have_workers_as_soon_as_among_ten() -> None:
     few, many = (play(TimesOptions(1, nodes, tasks=10)) for nodes in (10, SMALL_NODES_MAX + 8))
     assert percentile(many.assigned_ms, 50) <= percentile(few.assigned_ms, 50) + 5
     assert percentile(many.final_ms, 50) <= percentile(few.final_ms, 50) + 130  # 177 otherwise
+
+
+def test_nothing_is_left_of_a_world_when_the_next_begins() -> None:
+    def worlds() -> int:
+        return sum(isinstance(each, World) for each in gc.get_objects())
+
+    gc.collect()
+    before, threshold = worlds(), gc.get_threshold()
+    gc.set_threshold(0)  # it looks when it is told to, and not by chance
+    try:
+        run_task_times(SMALL)
+        assert worlds() == before
+    finally:
+        gc.set_threshold(*threshold)
 
 
 def test_what_counts_is_what_the_submitters_own_node_tells_first() -> None:
