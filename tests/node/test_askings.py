@@ -169,8 +169,9 @@ def test_outsiders_that_were_asked_nothing_send_no_large_frames() -> None:
     assert askings.refusal(STRANGER, log_frame(Forward((bytes(1 << 20),))), is_member=False) is None
 
 
-def test_how_epochs_ended_may_be_a_large_answer_of_who_is_no_member() -> None:
-    askings, question = Askings(), InEpoch(3, Fetch(1))
+@pytest.mark.parametrize("question", [InEpoch(3, Fetch(1)), Fetch(1)], ids=["later", "founders"])
+def test_how_epochs_ended_may_be_a_large_answer_of_who_is_no_member(question: Message) -> None:
+    askings = Askings()
     frame = log_frame(Epochs(0, (EpochEnd(bytes(UNASKED_BYTES_MAX), ((HEADER, QC),) * 2),)))
     askings.asked(STRANGER, question)
     answers = [log_frame(EMPTY), frame]
@@ -182,3 +183,6 @@ def test_how_epochs_ended_may_be_a_large_answer_of_who_is_no_member() -> None:
 
 def test_an_answer_from_before_a_restart_is_nobodys_fault() -> None:
     assert refusals(Askings(), log_frame(EMPTY), OWED_FIRST) == [""] * OWED_FIRST
+    large = log_frame(Epochs(0, (EpochEnd(bytes(UNASKED_BYTES_MAX), ((HEADER, QC),) * 2),)))
+    after = Askings()
+    assert after.refusal(STRANGER, large, is_member=False) == ""

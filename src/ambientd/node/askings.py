@@ -16,7 +16,9 @@ OWED_FIRST = 16
 OWED_MAX = 1 << 16
 """Those that are no fault: at first, for questions from before a start, and however many asked.
 
-A slow link may have hundreds under way when a node has caught up; each was asked for.
+A slow link may have hundreds under way when a node has caught up; each was asked for. What is owed
+does not age: one frame may be on such a link for longer than any quiet time that could be set here,
+and what is dropped undecoded costs less than a frame that nobody could object to.
 """
 
 UNASKED_BYTES_MAX = 2 * 1024 * 1024
@@ -45,7 +47,9 @@ class Askings:
             message = message.message
         if isinstance(message, Fetch | WantPages):
             self._credit(peer, type(message))
-        if isinstance(message, Fetch):  # of a past epoch: how it ended comes beside its blocks
+        if isinstance(message, Fetch):
+            # It may be of an epoch that is past for the peer, the founders' too, whose messages
+            # have no number: how it ended comes beside its blocks.
             self._credit(peer, Epochs)
 
     def _credit(self, peer: bytes, kind: type) -> None:
