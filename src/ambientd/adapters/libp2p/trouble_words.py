@@ -3,8 +3,29 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+_STREAMS = {
+    "bandwidth": "a sample of the bandwidth",
+    "blob": "a blob",
+    "circuit": "to bring a connection that it carries",
+    "dht": "where others are",
+    "frames": "a link",
+    "look": "how this node sees it",
+    "relay": "to be carried by this relay",
+}
+"""What nodes of the cluster, and no others, may open a stream for."""
+
+_HANDLED = {**_STREAMS, "join": "to join"}
+
 TROUBLE_WORDS: Mapping[str, str] = MappingProxyType(
     {
+        **{
+            f"{name}_from_stranger": f"a node that is not of the cluster wants {what}; refused"
+            for name, what in _STREAMS.items()
+        },
+        **{
+            f"{name}_handler_raised": f"answering a peer that wants {what} failed; the node goes on"
+            for name, what in _HANDLED.items()
+        },
         "bad_frame": "a peer sent what is no frame; its connection was closed",
         "bandwidth_failed": "the bandwidth to a peer was not measured this time",
         "bandwidth_over_budget": "a peer asked for a larger sample than it has left today; refused",
