@@ -1023,6 +1023,17 @@ def test_who_lets_a_node_in_is_told_what_a_quorum_will_be(live: Path, ctl: Ctl) 
     assert "with it 2 members keep the log: 2 are a quorum, 0 may fail" in err
 
 
+def test_who_lets_a_node_in_instead_is_told_what_it_still_waits_for(
+    live: Path, ctl: Ctl, node: DeskNode
+) -> None:
+    assert ctl("member", "admit", LIAR, "--instead")[2] == ""
+    node.epoch_due = None
+    code, out, err = ctl("member", "admit", LIAR, "--instead")
+    assert (code, "epoch 2 goes on" in out) == (0, True)
+    assert "0 of 1 members needed have let guest " in err
+    assert ctl("member", "admit", LIAR, "--instead", "--json")[2] == ""
+
+
 def test_who_lets_a_member_go_is_told_what_is_lost_and_asked(
     live: Path, ctl: Ctl, node: DeskNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ class DeskNode:
         self.requests: list[msgspec.Struct] = []
         self.dialled_at = "127.0.0.1:4400"
         self.members_here: tuple[str, ...] = (NODE,)
+        self.epoch_due: int | None = 3
         self.waiting_msat = 0
         self.held_by = ""
         self.is_poor = False
@@ -186,7 +187,7 @@ class DeskNode:
         return replies.SeatSaid(node=NODE, wish="in", epoch=2, epoch_due=None)
 
     async def vote(self, request: requests.VoteOnSeat) -> replies.SeatSaid:
-        due = 3 if request.wish == "instead" else None
+        due = self.epoch_due if request.wish == "instead" else None
         return replies.SeatSaid(
             node=request.node or NODE, wish=request.wish, epoch=2, epoch_due=due
         )

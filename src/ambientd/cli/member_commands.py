@@ -19,6 +19,7 @@ from ambientd.cli.console import (
     warn,
 )
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.seat_words import still_waits
 
 
 class AskArguments(CommonArguments, Protocol):
@@ -107,6 +108,8 @@ def admit(arguments: AdmitArguments) -> ExitCode:
         if wish == "in" and not arguments.as_json:
             members = _members(client) | {answer.node}
             tell(f"with it {in_words(len(members), 'member')} keep the log: {_needs(members)}")
+        elif answer.epoch_due is None and not arguments.as_json:
+            tell(still_waits(_committee(client), answer.node))
     return _report(arguments, answer)
 
 
