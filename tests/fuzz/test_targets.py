@@ -46,7 +46,7 @@ EXCEPT: Final[MappingProxyType[str, tuple[str, ...]]] = MappingProxyType(
             "wasm.c_body:",
         ),
         "what this program or its operating system made just before": (
-            "api.local_socket:_peer_user",
+            "api.peer_user:",
             "daemon.fleet:",
             "node.frames:",
             "rules.learning.masking:_numbers",

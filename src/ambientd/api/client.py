@@ -21,6 +21,7 @@ from ambientd.api.frames import (
     read,
 )
 from ambientd.api.operation import DEADLINE_MS, Failure, Operation, OperationError
+from ambientd.api.peer_user import check_daemon
 from ambientd.config.places import check_runtime_dir
 from ambientd.errors import RemoteProtocolError, UnreachableError
 
@@ -168,6 +169,9 @@ class Client:
             except OSError as error:
                 connection.close()
                 raise self._unreachable(error) from error
+            except UnreachableError:
+                connection.close()
+                raise
             self._socket = connection
         return self._socket
 
@@ -178,6 +182,7 @@ class Client:
             try:
                 connection.connect(str(self._path))
                 check_runtime_dir(self._path)
+                check_daemon(connection, self._path)
             except BlockingIOError:
                 if time.monotonic() >= begun + CONNECT_TIMEOUT_S:
                     raise

@@ -6,7 +6,6 @@ input ends at most its own connection, so that a broken script cannot take the n
 
 import os
 import socket
-import struct
 from collections.abc import Awaitable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -31,6 +30,7 @@ from ambientd.api.frames import (
 )
 from ambientd.api.misfits import misfit_of
 from ambientd.api.operations import OPERATIONS, Failure, Operation, OperationError
+from ambientd.api.peer_user import peer_user
 from ambientd.api.socket_file import SocketFile
 from ambientd.api.under_key import KEYED, Keyed, request_hash
 from ambientd.codec.digest import sha256
@@ -117,7 +117,7 @@ class LocalSocket:
         async with stream:
             try:
                 self._check_caller(stream)
-                CALLER.set(f"user {_peer_user(stream.socket)}")
+                CALLER.set(f"user {peer_user(stream.socket)}")
                 self._connections += 1
                 try:
                     await self._converse(_Caller(stream))
@@ -134,7 +134,7 @@ class LocalSocket:
                 log.exception("local caller's connection failed")
 
     def _check_caller(self, stream: trio.SocketStream) -> None:
-        user = _peer_user(stream.socket)
+        user = peer_user(stream.socket)
         if user is not None and user not in (0, os.getuid()):
             msg = f"user {user} may not drive this node"
             raise OperationError("forbidden", msg, "run as the daemon's user or as root")
@@ -273,13 +273,3 @@ def _older(misfit: str) -> str:
     if "there is no field" not in misfit:
         return ""
     return f"this daemon is of version {__version__}: does a newer program ask an older daemon?"
-
-
-def _peer_user(connection: trio.socket.SocketType) -> int | None:
-    """Give the caller's user id; None where the system has no SO_PEERCRED (0600 guards there)."""
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is None:
-        return None
-    size = struct.calcsize("3i")
-    credentials = connection.getsockopt(socket.SOL_SOCKET, option, size)
-    return int(struct.unpack("3i", credentials)[1])

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 import anyio
 import msgspec
-from anyio.abc import SocketStream
+from anyio.abc import SocketAttribute, SocketStream
 
 from ambientd.api.client import LOOK_AGAIN_S, START_S, how_to_reach, starter_of
 from ambientd.api.frames import (
@@ -21,6 +21,7 @@ from ambientd.api.frames import (
     read,
 )
 from ambientd.api.operations import Failure, Operation, OperationError
+from ambientd.api.peer_user import check_daemon
 from ambientd.config.places import check_runtime_dir
 from ambientd.errors import RemoteProtocolError, UnreachableError
 
@@ -124,7 +125,9 @@ class LocalLink:
                 continue
             try:
                 check_runtime_dir(self._path)
-            except OSError:
+                raw = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django
+                check_daemon(raw, self._path)
+            except (OSError, UnreachableError):
                 await stream.aclose()
                 raise
             return stream
