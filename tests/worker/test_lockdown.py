@@ -169,6 +169,23 @@ def test_every_protection_holds_here_and_says_so(user: str) -> None:
     assert report(user)["environment"] == {}
 
 
+@pytest.mark.parametrize("lacking", ["RLIMIT_AS", "RLIMIT_NPROC"])
+def test_a_limit_that_a_platform_lacks_keeps_no_other_from_being_set(lacking: str) -> None:
+    program = (
+        "import os, resource\n"
+        "from ambientd.worker.lockdown import lock_down\n"
+        f"del resource.{lacking}\n"
+        "limits = os.open('/proc/self/limits', os.O_RDONLY)\n"
+        "holds = lock_down()\n"
+        "os.write(1, ' '.join(holds).encode() + b'\\n' + os.read(limits, 65536)); os._exit(0)"
+    )
+    holds, *rows = inside(program).stdout.decode().splitlines()
+    limits = {row[:26].strip(): row[26:].split()[:2] for row in rows}
+    assert Protection.RESOURCES not in holds
+    assert limits["Max open files"] == ["3", "3"]
+    assert limits["Max file size"] == limits["Max core file size"] == ["0", "0"]
+
+
 def test_the_kernel_confirms_filter_and_privileges() -> None:
     program = (
         "import os\n"

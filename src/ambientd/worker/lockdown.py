@@ -158,12 +158,17 @@ def _limit_resources() -> bool:
         "RLIMIT_NPROC": 0,
         "RLIMIT_NOFILE": 3,  # the two pipes and the null device on standard error
     }
+    held = [_limit(name, value) for name, value in limits.items()]
+    return all(held)
+
+
+def _limit(name: str, value: int) -> bool:
+    """Lower one limit for good; a platform that lacks it, or takes it from nobody, has the rest."""
     try:
-        for name, value in limits.items():
-            number = getattr(resource, name)
-            _, hard = resource.getrlimit(number)
-            lower = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(number, (lower, lower))
+        number = getattr(resource, name)
+        _, hard = resource.getrlimit(number)
+        lower = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (lower, lower))
     except (AttributeError, OSError, ValueError):
         return False
     return True
