@@ -1,11 +1,13 @@
 """Who is told of as being at fault: who broke a protocol itself, and nobody to whom others did."""
 
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 import trio
+from libp2p.stream_muxer.yamux import yamux
 
 from ambientd.adapters.libp2p import Libp2pTransport
 from ambientd.adapters.libp2p.events import EVENTS_MAX, FAULTS_WAITING_MAX, Events
@@ -101,6 +103,21 @@ async def test_a_connection_that_is_cut_in_the_middle_blames_nobody() -> None:
             await stream.muxed_conn.secured_conn.close()
         await until(lambda: not target.peers())
         assert faults(target) == []
+
+
+async def test_who_overruns_a_window_loses_the_connection_and_is_blamed_for_nothing() -> None:
+    async with node(1) as target, node(OTHER) as other, raw_host(ATTACKER) as attacker:
+        other.set_peers([at(target.address, target.node_id)])
+        await until(target.peers)
+        conn = (await dial(attacker, peer_id_of(target.node_id), target.address)).muxed_conn
+        size = yamux.DEFAULT_WINDOW_SIZE + 1
+        with suppress(*NETWORK_ERRORS):
+            await conn._write_frame(struct.pack("!BBHII", 0, 0, 1, 101, size) + bytes(size))
+        with trio.fail_after(60):
+            await conn.event_closed.wait()
+        assert target.counters()["window_overrun"] == 1
+        assert faults(target) == []
+        assert target.peers() == {other.node_id}
 
 
 async def test_who_changes_bytes_on_the_way_makes_nobody_be_blamed() -> None:
