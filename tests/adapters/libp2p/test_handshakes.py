@@ -9,6 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from ambientd.adapters.libp2p.guard import Counters
 from ambientd.adapters.libp2p.host import (
+    CONNECTIONS_PER_PEER_MAX,
     HANDSHAKES_MAX,
     HANDSHAKES_PER_HOST_MAX,
     build_host,
@@ -52,6 +53,23 @@ async def test_who_connects_beyond_the_slots_is_let_go_and_counted() -> None:
         with pytest.raises(NETWORK_ERRORS):
             await dial(member, peer_id_of(target.node), target.address)
         await friend.until_counted("connections_full")
+        await friend.check_served()
+
+
+async def test_a_member_that_connects_again_and_again_has_its_last_few_connections_alone() -> None:
+    async with (
+        victim(allowed=(FRIEND, MEMBER), link_deadline_s=600.0) as target,
+        friend_of(target) as friend,
+        raw_host(MEMBER) as member,
+    ):
+        connections = [
+            await dial(member, peer_id_of(target.node), target.address) for _ in range(20)
+        ]
+        with trio.fail_after(60):
+            for each in connections[:-CONNECTIONS_PER_PEER_MAX]:
+                await each.event_closed.wait()
+        assert not any(each.is_closed for each in connections[-CONNECTIONS_PER_PEER_MAX:])
+        await friend.until_counted("peer_connections_full")
         await friend.check_served()
 
 

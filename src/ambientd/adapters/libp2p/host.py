@@ -46,6 +46,9 @@ HANDSHAKES_PER_HOST_MAX = 64
 HANDSHAKES_MAX = 256
 """The same of all addresses together; the oldest of the address that has most gives way."""
 
+CONNECTIONS_PER_PEER_MAX = 3
+"""That one peer has dialled: one it uses, one that it lost without our knowing, one by a relay."""
+
 
 def _silence() -> None:
     """Turn libp2p's logging off: peers decide what it says, and our counters say it better."""
@@ -121,7 +124,22 @@ class _Swarm(Swarm):  # type: ignore[misc]
             return
         muxed = await self._shake_hands(stream, maddr)
         if muxed is not None:
+            part = contain(self._part_with_oldest, "close_raised", self._counters)
+            await part(muxed.peer_id)
             await muxed.event_closed.wait()
+
+    async def _part_with_oldest(self, peer_id: PeerId) -> None:
+        """Close what a peer has dialled beyond its share: each connection has buffers of its own.
+
+        The original lets connections be for their first 20 s, however many there are.
+        """
+        dialled = [
+            each for each in self.get_connections(peer_id) if not each.muxed_conn.is_initiator
+        ]
+        for connection in dialled[:-CONNECTIONS_PER_PEER_MAX]:
+            self._counters.note("peer_connections_full", peer=str(peer_id))
+            await connection.muxed_conn.secured_conn.close()  # or a last frame waits to be taken
+            await connection.close()
 
     async def _shake_hands(self, stream: Stream, maddr: Foreign) -> Foreign:
         """Find out who connects; nothing where no key is shown, or too many try at once."""

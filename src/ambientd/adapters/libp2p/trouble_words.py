@@ -69,6 +69,7 @@ TROUBLE_WORDS: Mapping[str, str] = MappingProxyType(
         "link_raised": "a link failed in an unknown way; the node goes on",
         "link_wrong_way": "a peer opened a link that was not its to open; it was let go",
         "look_failed": "a peer did not say how it sees this node",
+        "peer_connections_full": "a peer connects again and again; its oldest were closed",
         "piece_not_asked": "a peer's question about a blob does not read; its stream was closed",
         "publish_queue_full": "gossip of this node's own was dropped: too much waits already",
         "publish_raised": "sending gossip failed; it was dropped",
