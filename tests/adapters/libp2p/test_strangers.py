@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ambientd.adapters.libp2p.exchanges import JOIN_LENGTH, JOIN_PROTOCOL, read_exactly
 from ambientd.adapters.libp2p.host import dial
 from ambientd.adapters.libp2p.identity import peer_id_of
-from ambientd.adapters.libp2p.strangers import HERE, JoinRate, Places, origin_of
+from ambientd.adapters.libp2p.strangers import ANSWERED_S, HERE, JoinRate, Places, origin_of
 from tests.adapters.libp2p.support import friend_of, node, raw_host, victim
 from tests.ports.transport_contract import at
 
@@ -65,6 +65,18 @@ def test_an_address_that_asks_without_end_leaves_joins_to_others() -> None:
     assert all(rate.take(f"newcomer {number}", 60.0) for number in range(4))
 
 
+@pytest.mark.parametrize("crowd", [1, 4, 5, 8])
+def test_those_that_ask_on_and_on_keep_nobody_waiting_who_comes_from_elsewhere(crowd: int) -> None:
+    rate, answered = JoinRate(2.0, 10), set[int]()
+    for step in range(6_000):
+        for each in range(crowd):
+            rate.take(f"greedy {each}", step / 100)
+        newcomer = step // 200  # who asks for two seconds, always behind the crowd
+        if newcomer not in answered and rate.take(f"newcomer {newcomer}", step / 100):
+            answered.add(newcomer)
+    assert answered == set(range(30))
+
+
 def test_this_machine_has_the_whole_burst() -> None:
     rate = JoinRate(0.001, 3)
     assert [rate.take(HERE, 0.0) for _ in range(4)] == [True, True, True, False]
@@ -84,6 +96,7 @@ def test_few_addresses_are_remembered_however_many_ask() -> None:
     for number in range(10_000):
         rate.take(f"address {number}", number / 100)
         assert len(rate._shares) <= 20
+        assert len(rate._answered) <= 10 + 2 * ANSWERED_S
 
 
 @pytest.mark.parametrize(

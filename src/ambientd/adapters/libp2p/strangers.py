@@ -1,7 +1,8 @@
 """What strangers may take of a node, shared out by address: handshakes, stays, answers to joins.
 
-Nothing is kept free for an address that has not come: a fleet of newcomers behind one address
-takes all there is while nobody else asks. Whoever else comes then has its share of it.
+Hardly anything is kept free for an address that has not come: a fleet of newcomers behind one
+address takes all there is while nobody else asks, but the last answer to a join. Whoever else comes
+then has its share of it.
 """
 
 from collections import Counter
@@ -19,6 +20,9 @@ from ambientd.ports.transport import TransportOptions
 
 JOIN_SHARES = 4
 """One address has a fourth of the joins a second, and the more only while half of all are left."""
+
+ANSWERED_S = 60.0
+"""Who was answered within it leaves the last answer that there is to whoever was not."""
 
 HERE = "here"
 """This machine's own address, which the nodes of a test or a fleet have between them."""
@@ -107,25 +111,41 @@ class Strangers:
 
 
 class JoinRate:
-    """How many joins a second are answered, in all and, where others ask too, of one address."""
+    """How many joins a second are answered, in all and, where others ask too, of one address.
+
+    The last answer that there is goes to an address that had none for a minute: a few that ask on
+    and on would else take each as it comes, within their shares.
+    """
 
     def __init__(self, per_s: float, burst: float) -> None:
         self._per_s, self._burst = per_s, burst
         self._all = TokenBucket(per_s, burst)
+        self._kept = max(0.0, min(1.0, burst - 1))
         self._shares: dict[str, TokenBucket] = {}
+        self._answered: dict[str, float] = {}
 
     def take(self, origin: str, now_s: float) -> bool:
         """Tell whether one more of an address is answered now."""
-        # Only what was answered lately is kept, which is twice the burst of all at most.
+        # Only what was answered lately is kept, which is what the rate lets through in the time.
         self._shares = {at: each for at, each in self._shares.items() if not each.is_full(now_s)}
+        since_s = now_s - ANSWERED_S
+        self._answered = {at: each for at, each in self._answered.items() if each > since_s}
         share = self._shares.get(origin) or self._share()
-        is_within = origin == HERE or share.holds(1, now_s)
-        if not self._all.holds(1 if is_within else 1 + self._burst / 2, now_s):
+        if not self._all.holds(1 + self._left_to_others(origin, share, now_s), now_s):
             return False
         self._all.take(1, now_s)
         share.take(1, now_s)
         self._shares[origin] = share
+        self._answered[origin] = now_s
         return True
+
+    def _left_to_others(self, origin: str, share: TokenBucket, now_s: float) -> float:
+        """Give how many answers must be there beside the one that an address asks for."""
+        if origin == HERE:
+            return 0.0
+        if not share.holds(1, now_s):
+            return self._burst / 2
+        return self._kept if origin in self._answered else 0.0
 
     def _share(self) -> TokenBucket:
         return TokenBucket(self._per_s / JOIN_SHARES, max(1.0, self._burst / JOIN_SHARES))
