@@ -17,6 +17,7 @@ from tests.ports.transport_contract import (
     NODES,
     OpenNode,
     TransportContract,
+    at,
     connect,
     dial_each_other,
     fetch_at_once,
@@ -132,6 +133,24 @@ async def test_joining_where_nobody_listens_says_what_to_check() -> None:
     async with node(0, ()) as a:
         with pytest.raises(UnreachableError, match="check the address, the node id and the fire"):
             await a.request_join(PeerAddress(NODES[1], "127.0.0.1", port), b"")
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["who opens links", "who awaits them"])
+async def test_who_is_let_go_at_once_dials_again_without_waiting_for_a_link(number: int) -> None:
+    smaller_first = sorted((0, 1), key=lambda each: NODES[each])
+    ours, theirs = smaller_first[number], smaller_first[1 - number]
+    async with raw_host(theirs) as full, node(ours, link_deadline_s=600.0) as dialler:
+        (listener,) = full.get_network().listeners.values()
+        port = listener.listeners[0].socket.getsockname()[1]
+        dialler.set_peers([at(HostPort("127.0.0.1", port), NODES[theirs])])
+        let_go = []
+        with trio.fail_after(60):
+            while len(let_go) < 3:
+                for connection in full.get_network().get_connections():
+                    if connection not in let_go:
+                        let_go.append(connection)
+                        await connection.close()
+                await trio.sleep(0.01)
 
 
 async def test_a_peer_no_longer_in_the_list_to_dial_is_not_redialled() -> None:

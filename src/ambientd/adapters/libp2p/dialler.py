@@ -178,7 +178,7 @@ class Dialler:
                     if place.configured is None and failures >= FOUND_TRIES_MAX:
                         self._leave(peer)  # for another that is found
                         return
-                elif self._is_up(peer) or await self._nudged(peer, self._options.link_deadline_s):
+                elif self._is_up(peer) or await self._has_come(peer):
                     continue
                 else:
                     failures += 1
@@ -186,6 +186,21 @@ class Dialler:
                     await self._nudged(peer, self._backoff_s(failures))
                 if place.is_news:
                     place.is_news, failures = False, 0
+
+    async def _has_come(self, peer: NodeId) -> bool:
+        """Wait for a link, while there is a connection that it could come by."""
+        is_nudged = False
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_when_alone, peer, nursery.cancel_scope)
+            is_nudged = await self._nudged(peer, self._options.link_deadline_s)
+            nursery.cancel_scope.cancel()
+        return is_nudged
+
+    async def _cancel_when_alone(self, peer: NodeId, waiting: trio.CancelScope) -> None:
+        """End the wait for a peer that lets go, such as one that has no room for now."""
+        for connection in list(connections_to(self._host, peer)):
+            await connection.event_closed.wait()
+        waiting.cancel()
 
     def _is_up(self, peer: NodeId) -> bool:
         link = self._link_to(peer)
