@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 import ambientd.cli
 from ambientd.config.http_options import HttpOptions
-from ambientd.config.options import ApiOptions
+from ambientd.config.options import ApiOptions, Config
 from ambientd.daemon import open_files
+from ambientd.daemon.files_needed import files_short, warn_of_files
 from ambientd.daemon.open_files import (
     CALLERS_LEAST,
     HTTP_PART,
@@ -77,6 +80,29 @@ def test_a_node_serves_what_its_owner_chose_where_there_is_room(
     assert callers_max(64, LOCAL_PART, 1_000) == CALLERS_LEAST
     held_to(monkeypatch, resource.RLIM_INFINITY)
     assert callers_max(10_000, HTTP_PART, 1) == 10_000
+
+
+def test_a_node_is_warned_of_whose_peers_callers_and_workers_need_more_than_may_be_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = Config()
+    many = replace(usual, limits=replace(usual.limits, peers_max=400))
+    served = replace(usual, http=replace(usual.http, enabled=True))
+    held_to(monkeypatch, 1_024)
+    # 256 and 800 connections; 64 callers with a file each, over HTTP 128 more; two workers.
+    assert files_short(usual, 1) == 0
+    assert files_short(many, 1) == 0
+    assert files_short(many, 2) == 2 * (800 + 64 + 4) - 1_024
+    assert files_short(replace(many, http=served.http), 1) == 800 + 384 + 4 - 1_024
+    with capture_logs() as said:
+        warn_of_files(usual, 1)
+        assert not said
+        warn_of_files(replace(many, http=served.http), 1)
+    assert [(each["log_level"], each["short"]) for each in said] == [("warning", 164)]
+    held_to(monkeypatch, OPEN_FILES)
+    assert files_short(replace(many, http=served.http), 1) == 0
+    held_to(monkeypatch, resource.RLIM_INFINITY)
+    assert files_short(many, 1_000) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the lock-down is Linux's")

@@ -42,6 +42,7 @@ from ambientd.codec.statements import sign_record
 from ambientd.config.options import ChainKind, EngineChoice, Lie
 from ambientd.config.telemetry_options import INTERVAL_MS_MIN
 from ambientd.consensus.options import TrustedEpoch
+from ambientd.daemon.files_needed import CONNECTIONS_A_PEER, warn_of_files
 from ambientd.daemon.finding import Finding, introductions_of
 from ambientd.daemon.front_door import Front, answer_owner
 from ambientd.errors import ConfigError
@@ -115,7 +116,7 @@ def _transport_options(identity: Identity) -> TransportOptions:
         topics=frozenset({TELEMETRY_TOPIC}),
         gossip_author_messages_per_s=AUTHOR_BATCHES_PER_S,
         gossip_bytes_max=BATCH_BYTES_MAX,  # nothing else is gossiped
-        connections_max=max(2, identity.config.limits.peers_max * 2),
+        connections_max=CONNECTIONS_A_PEER * identity.config.limits.peers_max,
         bandwidth_bytes_per_day=identity.config.telemetry.bandwidth_bytes_per_day,
     )
 
@@ -428,6 +429,7 @@ async def run_daemon(
     """Run a folder's node, of so many in this process, until told to stop (else by a signal)."""
     identity = read_identity(data_dir, passphrase)
     config = identity.config
+    warn_of_files(config, nodes)
     introductions, is_newcomer = introductions_of(identity), identity.invitation is not None
     now = _steady_now()
     async with AsyncExitStack() as stack:
