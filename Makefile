@@ -221,8 +221,9 @@ fuzz: $(VENV)/.fuzz  ## Differential testing of all installed engines: make fuzz
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 .PHONY: fuzz-daemon
-fuzz-daemon: $(VENV)/.dev  ## Mutated bytes on every socket of live daemons: make fuzz-daemon MINUTES=10 SEED=1
+fuzz-daemon: $(VENV)/.dev  ## Mutated bytes on every socket of live daemons, then each attack as a flood: make fuzz-daemon MINUTES=10 SEED=1
 	$(BIN)/python -m tests.fuzz.live --minutes $(MINUTES) --seed $(SEED)
+	$(BIN)/python -m tests.fuzz.siege
 
 fuzz-decoder: $(VENV)/.fuzz  ## Coverage-guided fuzzing of module preparation: make fuzz-decoder MINUTES=10
 	@$(HAS_ATHERIS)
