@@ -78,7 +78,7 @@ peg-worlds: $(VENV)/.dev  ## 10,000 worlds of the peg with crashes and deep reor
 	$(BIN)/python -m sim sweep peg --seeds 1..10000 --jobs $(JOBS) --minutes $(MINUTES)
 
 .PHONY: chaos bench-memory check-model
-chaos: $(VENV)/.dev  ## Seven daemons on a bad network, eight troubles, a checker (Linux, as root; minutes; nothing outside their namespaces is touched)
+chaos: $(VENV)/.dev  ## Seven daemons on a bad network, nine troubles, a checker (Linux, as root; minutes; nothing outside their namespaces is touched)
 	$(BIN)/python -m tests.chaos --seed $(SEED)
 
 .PHONY: test-failover

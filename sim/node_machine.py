@@ -209,6 +209,7 @@ class NodeHost(Resident):
             self._dice,
             found.kept,
             found.marks,
+            found.asked,
         )
         if Vice.SILENT in self.vices:
             self.node._cores.disputer = SilentParty(self.signer)

@@ -159,6 +159,7 @@ class TrioHost(Resident):
                 self._dice,
                 found.kept,
                 found.marks,
+                found.asked,
             )
             if Vice.SILENT in self.vices:
                 node._cores.disputer = SilentParty(self.signer)

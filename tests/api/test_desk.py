@@ -62,6 +62,7 @@ from ambientd.node.build import beacon_tip
 from ambientd.node.core import Node
 from ambientd.node.effect import NodeEffect, Told
 from ambientd.node.event import BodiesProposed, Started
+from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort
 from ambientd.rules.executions import seed_of
 from ambientd.runtime.blobs import Blobs
@@ -108,9 +109,12 @@ class Office:
 
 
 @asynccontextmanager
-async def office(folder: Path) -> AsyncIterator[Office]:
-    """Run a node that is assigned every task and executes none."""
-    genesis, seed = found_cluster(folder / "cluster")
+async def office(
+    folder: Path, members: int = 1, store: Store | None = None
+) -> AsyncIterator[Office]:
+    """Run a node that is assigned every task and executes none; all other members are away."""
+    genesis, seed = found_cluster(folder / "cluster", members)
+    kept = store or MemoryStore()
     start_s = trio.current_time()
 
     def now() -> int:
@@ -119,8 +123,8 @@ async def office(folder: Path) -> AsyncIterator[Office]:
     async def nobody(*_: object) -> None:
         return None
 
-    async with StoreWriter(MemoryStore()) as writer, trio.open_nursery() as nursery:
-        node = node_on(MemoryStore(), writer, genesis, seed)
+    async with StoreWriter(kept) as writer, trio.open_nursery() as nursery:
+        node = node_on(kept, writer, genesis, seed)
         news = News()
         files = BlobFiles(folder / "blobs", quota_bytes=2**30)
         signer = Signer(seed, fingerprint(genesis))

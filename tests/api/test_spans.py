@@ -88,7 +88,7 @@ async def test_a_node_tells_of_its_own_tasks_and_forgets_what_has_ended(tmp_path
         spans = Spans(own, it.node.ledger, 1000)
         other = Spans(NodeId(b"o" * 32), it.node.ledger, 1000)
         none = Spans(own, it.node.ledger, 0)
-        it.desk.on_submitted = lambda task: spans.submitted(task, it.parts.now() - 5)
+        it.desk.submitting.on_submitted = lambda task: spans.submitted(task, it.parts.now() - 5)
         task = await assigned(it.desk)
         await it.desk.cancel(CancelTask(task=task))
         found: list[Span] = []

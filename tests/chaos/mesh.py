@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ambientd.adapters.stores import open_store
@@ -17,8 +17,11 @@ from ambientd.api.identity import read_identity
 from ambientd.api.operations import RECEIPT_GET, TASK_LIST
 from ambientd.api.requests import GetReceipt, ListTasks
 from ambientd.api.views import task_reply
+from ambientd.codec.canonical import decode
+from ambientd.consensus.messages import Append, block_hash
 from ambientd.errors import AmbientError
 from ambientd.model.genesis import Rules
+from ambientd.ports.store import StoreTable
 from ambientd.rules.receipt_check import check_receipt_file
 from ambientd.runtime.persistence import recover
 from tests.chaos.history import Ending
@@ -90,6 +93,20 @@ class PlacedDaemon(Daemon):
             os.kill(self.process.pid, signal.SIGCONT)
 
 
+@dataclass(frozen=True, eq=False)
+class Island:
+    """Who is cut off, fewer than a quorum, and since when by clocks that are right."""
+
+    members: frozenset[int]
+    since_ms: int
+
+    @property
+    def name(self) -> str:
+        """Name it in a history."""
+        nodes = ", ".join(f"node{number + 1}" for number in sorted(self.members))
+        return f"the island of {nodes} since {self.since_ms}"
+
+
 class ChaosMesh(Cluster):
     """All nodes, the switch between them, and their end."""
 
@@ -104,6 +121,7 @@ class ChaosMesh(Cluster):
             for daemon, place in zip(self.daemons, self.places, strict=True)
         ]
         self.weather = weather
+        self.island: Island | None = None
         self.switch = Switch(self._taps(), seed)
 
     def _settle(self, members: int) -> list[Place]:
@@ -133,6 +151,7 @@ class ChaosMesh(Cluster):
 
     def calm(self) -> None:
         """End every trouble; what is down comes up again."""
+        self.island = None
         self.switch.cut = frozenset()
         self.weather.over(self.switch)
         for daemon in self.daemons:
@@ -147,6 +166,8 @@ class ChaosMesh(Cluster):
         self.switch.cut = frozenset(
             (a, b) for a in everybody for b in everybody if (a in minority) != (b in minority)
         )
+        skewed = any(daemon.skew_ms for daemon in self.daemons)
+        self.island = None if skewed else Island(frozenset(minority), int(time.time() * 1000))
 
     def is_whole(self) -> bool:
         """Tell whether every node runs, knows a coordinator and is as far as the others."""
@@ -156,6 +177,11 @@ class ChaosMesh(Cluster):
             return False
         heights = [status.committed_height for status in known]
         return known[0].coordinator is not None and max(heights) - min(heights) <= 2
+
+    def waits_for_nothing(self) -> bool:
+        """Tell whether no node has a task on its disk that the log has not decided on."""
+        statuses = [daemon.status() for daemon in self.daemons]
+        return all(status is not None and not status.tasks_waiting for status in statuses)
 
     def has_settled(self) -> bool:
         """Tell whether every node is as far as the others, and has no task that has not ended."""
@@ -209,7 +235,11 @@ def _ending(data_dir: Path) -> Ending:
     store = open_store(data_dir, identity.config.store.engine)
     try:
         ledger = recover(store, identity.genesis).ledger
+        blocks = {
+            int.from_bytes(key, "big"): block_hash(decode(value, Append).header)
+            for key, value in store.scan(StoreTable.COMMITTED)
+        }
     finally:
         store.close()
     tasks = {task.hex(): task_reply(ledger, task, entry, ()) for task, entry in ledger.tasks()}
-    return Ending(tasks, {}, ledger.total_msat())
+    return Ending(tasks, {}, ledger.total_msat(), blocks)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.chaos.clients import Clients
 from tests.chaos.history import Ending, History, faults
 from tests.chaos.mesh import ChaosMesh
-from tests.chaos.nemeses import NEED_SHIM, NEMESES
+from tests.chaos.nemeses import NEED_SHIM, NEMESES, Scene
 from tests.chaos.network import Weather
 
 Say = Callable[[str], None]
@@ -53,12 +53,15 @@ def play(root: Path, plan: Plan, say: Say) -> Outcome:
         mesh.until(mesh.is_whole, "all nodes have found each other", plan.settle_s)
         say(f"{plan.members} nodes, {plan.weather}")
         clients = Clients(mesh, history, plan.clients, plan.every_s)
+        scene = Scene(mesh, clients, dice)
         try:
             for name in plan.nemeses:
                 if name in left_out:
                     say(f"{name}: left out, there is no C compiler")
                     continue
-                say(f"{name}: {NEMESES[name](mesh, dice)}")
+                say(f"{name}: {NEMESES[name](scene)}")
+                if mesh.island is not None:
+                    history.cut_off(mesh.island.name)
                 time.sleep(plan.trouble_s)
                 mesh.calm()
                 begin = time.monotonic()
@@ -91,6 +94,7 @@ def _ask_again(mesh: ChaosMesh, clients: Clients, history: History, plan: Plan) 
 
 def _settled(mesh: ChaosMesh, history: History, plan: Plan, say: Say) -> dict[str, Ending]:
     """Wait until every node has every acknowledged task as final."""
+    mesh.until(mesh.waits_for_nothing, "nothing waits on a disk any more", plan.settle_s)
     mesh.until(mesh.has_settled, "every node knows how all tasks ended", plan.settle_s)
     say("nothing is open; receipts are checked, and disks are read")
     return mesh.endings(sorted(history.acknowledged))

@@ -68,14 +68,18 @@ def test_no_interface_appears_outside(pair: tuple[Place, Place, Switch]) -> None
 @pytest.mark.mesh
 @pytest.mark.once
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost_or_paid_twice_on_a_bad_network(tmp_path: Path) -> None:
+def test_nothing_that_was_promised_is_lost_or_paid_twice_or_done_alone_on_a_bad_network(
+    tmp_path: Path,
+) -> None:
     plan = Plan(
         members=4,
         clients=2,
         trouble_s=3.0,
-        nemeses=("kill", "split"),
+        nemeses=("kill", "split", "strand"),
         weather=Weather(delay_s=0.02, jitter_s=0.01),
     )
     outcome = play(tmp_path / "mesh", plan, print)
     assert outcome.faults == []
     assert outcome.history.acknowledged
+    assert outcome.history.stranded
+    assert len(outcome.history.islands) == 2

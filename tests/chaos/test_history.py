@@ -1,13 +1,15 @@
 """The checker finds each broken promise, and finds nothing in a good history."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import pytest
 
 from ambientd.api.replies import Task, WorkerPay
-from tests.chaos.history import Ending, History, faults
+from tests.chaos.history import IN_FLIGHT_MS, Ending, History, Islander, faults
 from tests.chaos.play import doubles
 
 NAME = "ab" * 32
@@ -47,8 +49,10 @@ def history() -> History:
     return made
 
 
-def ending(*tasks: Task, total_msat: int = 100) -> Ending:
-    return Ending({each.task_id: each for each in tasks}, {NAME: ""}, total_msat)
+def ending(
+    *tasks: Task, total_msat: int = 100, blocks: Mapping[int, bytes] = MappingProxyType({})
+) -> Ending:
+    return Ending({each.task_id: each for each in tasks}, {NAME: ""}, total_msat, blocks)
 
 
 def found(*endings: Ending, seen: History | None = None) -> list[str]:
@@ -107,6 +111,73 @@ def test_a_broken_promise_is_named(bad: Ending, words: str) -> None:
 def test_two_nodes_that_disagree_are_named() -> None:
     (fault,) = found(ending(task()), ending(task(output_sha256="00" * 32)))
     assert fault == f"node0 and node1 disagree about {NAME[:12]}"
+
+
+def on_an_island(*looks: Islander, node: str = "node4") -> History:
+    seen = history()
+    for look in looks:
+        seen.see_island("alone", node, look)
+    return seen
+
+
+def test_an_island_may_finish_what_was_under_way_and_stand_still() -> None:
+    seen = on_an_island(
+        Islander(7, -200, 2, 10),
+        Islander(8, IN_FLIGHT_MS, 3, 12),
+        Islander(8, IN_FLIGHT_MS, 1, 12),
+        Islander(8, IN_FLIGHT_MS, 0, 12),
+    )
+    seen.see_island("alone", "node4, started again", Islander(8, IN_FLIGHT_MS, 3, 12))
+    assert found(ending(task()), seen=seen) == []
+
+
+def test_a_block_that_an_island_made_is_a_fault() -> None:
+    seen = on_an_island(Islander(8, 3_000, 0, 10))
+    assert found(ending(task()), seen=seen) == [
+        "alone: node4: block 8, made 3000 ms after the cut, was committed on an island"
+    ]
+
+
+def test_a_block_that_an_island_made_at_once_is_a_fault_by_what_the_others_have() -> None:
+    """Seen by the checker's own test: any number passed within a second after the cut."""
+    majority = ending(task(), blocks={7: b"7", 8: b"8"})
+    behind, alone = ending(task(), blocks={7: b"7"}), ending(task(), blocks={7: b"7", 8: b"x"})
+    assert found(majority, behind) == []
+    assert found(majority, behind, alone) == ["node0 and node2 have different blocks at 8"]
+
+
+def test_a_slot_that_is_taken_up_without_a_block_is_a_fault() -> None:
+    seen = on_an_island(Islander(7, -200, 1, 10), Islander(7, -200, 3, 10))
+    assert found(ending(task()), seen=seen) == [
+        "alone: node4: 2 slots were taken up at block 7, on an island and without another block"
+    ]
+
+
+def test_a_payment_without_a_block_is_a_fault() -> None:
+    seen = on_an_island(Islander(7, -200, 1, 10), Islander(7, -200, 0, 13))
+    assert found(ending(task()), seen=seen) == [
+        "alone: node4: 3 msat were paid at block 7, on an island and without another block"
+    ]
+
+
+def test_an_island_that_nobody_looked_at_is_a_fault() -> None:
+    seen = on_an_island(Islander(7, -200, 1, 10))
+    seen.cut_off("alone")
+    assert found(ending(task()), seen=seen) == []
+    seen.cut_off("unseen")
+    assert found(ending(task()), seen=seen) == [
+        "unseen: nobody looked at a node of it while it was cut off"
+    ]
+
+
+def test_a_task_that_waited_on_an_island_and_is_not_there_by_itself_is_a_fault() -> None:
+    seen = history()
+    seen.strand(NAME)
+    assert found(ending(task()), seen=seen) == []
+    seen.strand("99" * 32)
+    assert found(ending(task()), ending(task()), seen=seen) == [
+        f"node{number} has no task 999999999999, which waited on an island" for number in range(2)
+    ]
 
 
 def test_a_term_with_two_coordinators_is_named() -> None:

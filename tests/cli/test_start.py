@@ -25,7 +25,7 @@ NEEDED_OF_API = {
     f"ambientd.api.{name}"
     for name in (
         *("client", "counting", "frames", "looking_operations", "operation", "owner_standing"),
-        *("readiness_values", "replies", "requests", "routes", "seen_values"),
+        *("privacy_standing", "readiness_values", "replies", "requests", "routes", "seen_values"),
     )
 }
 """What `status` has of the API's types: those of the other operations take as long again."""

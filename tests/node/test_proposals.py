@@ -18,7 +18,7 @@ def cancel(number: int) -> Cancel:
 def proposed(proposals: Proposals, *numbers: int) -> list[bytes]:
     for number in numbers:
         proposals.add(cancel(number))
-    return proposals.take()
+    return list(proposals.take().values())
 
 
 def record_of(data: bytes) -> Record:
@@ -68,9 +68,9 @@ def test_sealed_answers_gathered_at_once_share_records_and_all_else_passes() -> 
     assert proposals.gather([*(Propose(Commits(commits=(each,))) for each in answers), settle]) == [
         settle
     ]
-    records = [record_of(data).body for data in proposals.take()]
+    records = [record_of(data).body for data in proposals.take().values()]
     assert records == [Commits(commits=tuple(answers[:-1])), Commits(commits=(answers[-1],))]
-    assert proposals.take() == []
+    assert proposals.take() == {}
 
 
 def seal(number: int) -> Commit:

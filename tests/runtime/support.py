@@ -10,7 +10,7 @@ from ambientd.config.places import Places
 from ambientd.model.genesis import Genesis
 from ambientd.node.build import NodeOptions, build_node
 from ambientd.node.core import Node
-from ambientd.ports.store import Write
+from ambientd.ports.store import Store, Write
 from ambientd.runtime.persistence import StoredBlocks, recover
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
@@ -40,17 +40,19 @@ class NotingStore(MemoryStore):
         self.journal.append(tuple(batch))
 
 
-def found_cluster(root: Path) -> tuple[Genesis, bytes]:
-    """A cluster of one, and its member's seed."""
-    create_cluster(root, 1, ClusterPlan(bitcoin="off", created_ms=START_MS - 1000))
+def found_cluster(root: Path, members: int = 1) -> tuple[Genesis, bytes]:
+    """A cluster of one or more, the same for a folder, and its first member's seed."""
+    if not root.exists() or not any(root.iterdir()):
+        create_cluster(root, members, ClusterPlan(bitcoin="off", created_ms=START_MS - 1000))
     places = Places(root / "node1")
     return load_genesis(places.genesis), places.key.read_bytes()
 
 
-def node_on(store: MemoryStore, writer: StoreWriter, genesis: Genesis, seed: bytes) -> Node:
+def node_on(store: Store, writer: StoreWriter, genesis: Genesis, seed: bytes) -> Node:
     """The node in the state that the store holds."""
     back = recover(store, genesis)
     options = NodeOptions(genesis=genesis, seed=seed)
     blocks = StoredBlocks(writer)
     epoch, rng = back.telemetry_epoch, random.Random(1)
-    return build_node(options, back.ledger, back.log, epoch, blocks, rng, back.kept, back.marks)
+    kept, said = back.kept, (back.marks, back.asked)
+    return build_node(options, back.ledger, back.log, epoch, blocks, rng, kept, *said)

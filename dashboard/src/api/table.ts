@@ -868,7 +868,7 @@ export interface Privacy {
   readonly wasted: number;
 }
 
-/** What private studies have spent here, together; no `epsilon` where nothing bounds it. */
+/** What they have spent, together; no `epsilon` where nothing bounds it. */
 export interface PrivacyStanding {
   readonly studies: number;
   readonly epsilon: number | null;
@@ -1246,6 +1246,7 @@ export interface Status {
   readonly seen: Seen;
   readonly state_version: number;
   readonly known_version: number;
+  readonly tasks_waiting: number;
 }
 
 /** End a study that this node began. */

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trio
-from msgspec.structs import replace
 
 from ambientd import __version__
 from ambientd.api import replies, requests
-from ambientd.api.accounts import Accounts, hint_on_means
+from ambientd.api.accounts import Accounts
 from ambientd.api.anchoring import Anchoring
 from ambientd.api.backups import Backups
 from ambientd.api.blaming import Blaming
-from ambientd.api.bundling import for_items, item_output, item_receipt, put_together
+from ambientd.api.bundling import for_items, item_output, item_receipt
 from ambientd.api.census import Census, count_tasks, reputations
 from ambientd.api.charting import Charting
 from ambientd.api.chronicle import Chronicle
@@ -25,6 +24,7 @@ from ambientd.api.invitation import check_addresses, invitation
 from ambientd.api.learning import Learning
 from ambientd.api.log_updates import LogUpdates
 from ambientd.api.materials import Materials, find_task
+from ambientd.api.naming import WAITING
 from ambientd.api.operations import OperationError
 from ambientd.api.owning import Owning
 from ambientd.api.pegging import Pegging
@@ -34,9 +34,9 @@ from ambientd.api.readiness import unready
 from ambientd.api.readiness_values import Readiness
 from ambientd.api.registry import Registry
 from ambientd.api.seating import Seating
-from ambientd.api.shelf import named_or_given
 from ambientd.api.standing import check_receipted, standing
 from ambientd.api.story import tell
+from ambientd.api.submitting import Submitting
 from ambientd.api.tallies import Tallies
 from ambientd.api.task_pages import OPEN, STATES, task_page, total_of
 from ambientd.api.terms import check_limits, quote_of, spec_of
@@ -58,34 +58,30 @@ from ambientd.api.views import (
     task_reply,
     why_not,
 )
+from ambientd.api.waiting import Waiting
 from ambientd.api.webhooks import Webhooks
 from ambientd.api.why import explain
 from ambientd.api.why_replies import Why
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
-from ambientd.codec.statements import task_id
 from ambientd.config.options import Config
 from ambientd.errors import ConfigError
 from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.entries import TaskEntry
-from ambientd.ledger.events import RecordRejected, TaskAdmitted
+from ambientd.ledger.events import RecordRejected
 from ambientd.ledger.rejections import is_rejection_of
 from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
 from ambientd.model.bundle import size_of
-from ambientd.model.record import Admit, Cancel
-from ambientd.model.task import TERMINAL, TaskSpec, TaskState
+from ambientd.model.record import Cancel
+from ambientd.model.task import TERMINAL, TaskState
 from ambientd.ports.keys import DrawSecret
-from ambientd.rules.rewards import escrow_of
 from ambientd.runtime.news import is_about_a_task, of_no_other
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
 from ambientd.telemetry.safe_mode import Mode
 
-NONCE_BYTES = 16
-MODULE_BYTES_MIN = 8
 _TOO_LATE = "`ambientctl task why` says where it is"
 TASK_ID_BYTES = 32
-ADMIT_MS = 600_000
 BATCH_DEADLINE_S = 30.0
 
 
@@ -120,8 +116,10 @@ class Desk:
         self._id = NodeId(owner.signer.public_key)
         self._chronicle = Chronicle()
         self._tallies = Tallies(self._id, parts.blobs)
-        self.on_submitted: Callable[[TaskId], None] = lambda _: None
-        """Told of each task that somebody asks for here."""
+        self.submitting = Submitting(
+            self._id, owner.config, owner.draw_secret, parts, self._chronicle
+        )
+        self.waiting = Waiting(self._id, parts)
         self.verifier = Verifier(self._state.cluster)
         self.census = Census(self._id, owner.engine, parts)
         self.charting = Charting(parts)
@@ -204,6 +202,7 @@ class Desk:
             seen=seen,
             state_version=state.version,
             known_version=state.versions.newest,
+            tasks_waiting=len(node.asked),
             troubles=(
                 *self._conviction(),
                 *profile_differs(
@@ -254,52 +253,7 @@ class Desk:
 
     async def submit(self, request: requests.SubmitTask) -> replies.Submitted:
         """Keep the blobs, bring the task into the log, and answer once it is in."""
-        spec = await self._spec(request)
-        nonce = request.nonce or self._owner.draw_secret(NONCE_BYTES)
-        task = task_id(self._id, nonce, spec)
-        if self._state.task(task) is not None:
-            return replies.Submitted(task_id=task.hex(), known=True)
-        if task in self._chronicle.rejected:
-            # The log takes a record once, and this one would be the same record again.
-            msg = f"the task was not admitted: {self._chronicle.rejected[task]}"
-            raise OperationError("rejected", msg, "ask again with another nonce")
-        self._check_room()
-        self.on_submitted(task)
-        until_ms = self._parts.now() + min(ADMIT_MS, self._state.genesis.rules.keep_ms // 2)
-        admit = Admit(nonce=nonce, spec=spec, until_ms=until_ms)
-
-        def is_admitted(event: object) -> bool:
-            return isinstance(event, TaskAdmitted) and event.task == task
-
-        event = await outcome_of(self._parts, self._id, admit, is_admitted, of_no_other(task))
-        if isinstance(event, RecordRejected):
-            msg = f"the task was not admitted: {event.reason}"
-            raise OperationError("rejected", msg, self._hint_on(spec))
-        if event is not None or self._state.task(task) is not None:
-            return replies.Submitted(task_id=task.hex())
-        msg = f"the committee did not take the task within {DEADLINE_S:.0f} s"
-        hint = "is a quorum of its members up? see `ambientctl nodes`; ask again with --nonce"
-        raise OperationError("unavailable", msg, f"{hint} {nonce.hex()}")
-
-    def _hint_on(self, spec: TaskSpec) -> str:
-        """Say what to do about a rejected task, if it is money that this node lacks."""
-        cost_msat = escrow_of(spec, self._state.genesis.rules.audit_permille)
-        is_short = self._state.balance_msat(self._id) < cost_msat
-        return hint_on_means(self._state, self._id) if is_short else ""
-
-    async def _spec(self, request: requests.SubmitTask) -> TaskSpec:
-        config, blobs = self._owner.config, self._parts.blobs
-        module = await named_or_given(blobs, "module", request.module, request.module_sha256)
-        data = await named_or_given(blobs, "input", request.input, request.input_sha256)
-        if len(module) < MODULE_BYTES_MIN:
-            msg = f"a module has {MODULE_BYTES_MIN} bytes at least, this one {len(module)}"
-            raise OperationError("invalid", msg, "give a WebAssembly module, or a blob's SHA-256")
-        data, extent = await put_together(request, data)
-        check_limits(request, config, len(module), len(data))
-        kept = await blobs.put(module), await blobs.put(data)
-        spec = spec_of(request, config, self._state.genesis.rules, *kept)
-        spec = for_items(spec, len(request.items))
-        return replace(spec, module_size_bytes=len(module), input_size_bytes=extent)
+        return await self.submitting.submit(request)
 
     async def quote(self, request: requests.QuoteTask) -> Quote:
         """Say what a task would cost; nothing is submitted."""
@@ -310,20 +264,16 @@ class Desk:
         spec = for_items(spec, request.items)
         return quote_of(spec, self._state, self._id, config.limits.spend_unasked_msat_max)
 
-    def _check_room(self) -> None:
-        """Refuse a task while too many of this node's are unfinished."""
-        most = self._owner.config.limits.tasks_pending_max
-        own = self._state.tasks_by.open_of(self._id)
-        if own >= most:
-            msg = f"{own} tasks of this node are unfinished, it submits at most {most} at once"
-            raise OperationError("busy", msg, "wait for some of them, or raise [limits]")
-
     async def list_tasks(self, request: requests.ListTasks) -> replies.Tasks:
         """List the ledger's tasks, the newest first."""
         wanted = request.state.lower()
+        if wanted == WAITING:
+            return self.waiting.lines(request.limit)
         if wanted and wanted not in STATES | {OPEN}:
             msg = f"{request.state!r} is no state of a task"
-            raise OperationError("invalid", msg, f"choose {OPEN}, or {', '.join(sorted(STATES))}")
+            raise OperationError(
+                "invalid", msg, f"choose {OPEN}, {WAITING}, or {', '.join(sorted(STATES))}"
+            )
         shown, following = task_page(self._state, wanted, request.limit, request.after)
         lines = [await self._tallies.line(task, entry) for task, entry in shown]
         return replies.Tasks(
@@ -332,6 +282,8 @@ class Desk:
 
     async def show_task(self, request: requests.ShowTask) -> replies.Task:
         """Tell everything about a task."""
+        if (waiting := self.waiting.named(request.task)) is not None:
+            return self.waiting.shown(waiting)
         return await self._told(*self._find(request.task), is_brought=True)
 
     async def _told(self, task: TaskId, entry: TaskEntry, *, is_brought: bool) -> replies.Task:
@@ -379,7 +331,9 @@ class Desk:
         return come == "anchored" or (until == "batched" and come == "batched")
 
     async def cancel(self, request: requests.CancelTask) -> replies.Task:
-        """Take a task of this node back, and answer once the log has decided."""
+        """Take a task of this node back, and answer once the log has decided, if it has it."""
+        if (waiting := self.waiting.named(request.task)) is not None:
+            return await self.waiting.take_back(waiting)
         task, entry = self._find(request.task)
         if entry.submitter != self._id:
             who = f"that is {name_of(self._state, entry.submitter)}: ask its owner"

@@ -32,8 +32,8 @@ from ambientd.api.materials import brought
 from ambientd.api.naming import match_id
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import check_place, page
+from ambientd.api.privacy_standing import PrivacyStanding
 from ambientd.api.registry import MODULE_MAGIC
-from ambientd.api.replies import PrivacyStanding
 from ambientd.api.round_files import round_file
 from ambientd.api.under_key import fixed_ms, name_for
 from ambientd.codec.canonical import encode

@@ -176,7 +176,7 @@ def find_task(state: LedgerState, name: str) -> tuple[TaskId, TaskEntry]:
     whole = _by_whole_id(state, name)
     if whole is not None:
         return whole
-    known = (task.hex() for task in _alike(state, name))
+    known = (task.hex() for task in alike(state, name))
     task = TaskId(bytes.fromhex(match_id(name, known)))
     entry = state.task(task)
     if entry is None:
@@ -194,7 +194,7 @@ def _by_whole_id(state: LedgerState, name: str) -> tuple[TaskId, TaskEntry] | No
     return None if entry is None else (task, entry)
 
 
-def _alike(state: LedgerState, name: str) -> Iterator[TaskId]:
+def alike(state: LedgerState, name: str) -> Iterator[TaskId]:
     """Give the tasks whose id starts with the whole bytes of a name."""
     digits = name[: len(name) // 2 * 2]
     start = b"" if name.strip(string.hexdigits) else bytes.fromhex(digits)

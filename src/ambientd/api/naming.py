@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from ambientd.api.operations import OperationError
 
 NAME_CHARS_MIN = 4
+WAITING = "waiting"
+TAKEN_BACK = "taken back"
+"""States of a task that the log does not have; the ledger names none of its states so."""
 
 
 def match_node(text: str, names: Mapping[str, str], what: str = "node") -> str:

@@ -29,7 +29,7 @@ async def run_outlets(desk: Desk, owner: Owner, parts: Parts) -> None:
             from ambientd.api.traces import Traces  # its price is for those who use it
 
             traces = Traces(options, NodeId(owner.signer.public_key), owner.name, parts)
-            desk.on_submitted = traces.submitted
+            desk.submitting.on_submitted = traces.submitted
             nursery.start_soon(kept_up, "traces", traces.run)
 
 

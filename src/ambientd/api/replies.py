@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from ambientd.api.owner_standing import OwnerStanding
+from ambientd.api.privacy_standing import PrivacyStanding
 from ambientd.api.seen_values import Seen
 
 
@@ -78,13 +79,6 @@ class Trouble(Reply, frozen=True):
     hint: str
 
 
-class PrivacyStanding(Reply, frozen=True):
-    """What private studies have spent here, together; no `epsilon` where nothing bounds it."""
-
-    studies: int = 0
-    epsilon: float | None = 0.0
-
-
 class Status(Reply, frozen=True):
     """How a node is; `coordinator` is null while a term has none."""
 
@@ -119,6 +113,8 @@ class Status(Reply, frozen=True):
     state_version: int = 1
     known_version: int = 1
     """The newest state version that this node's program knows."""
+    tasks_waiting: int = 0
+    """Of this node's, on its disk until the log takes them."""
 
 
 class NodeInfo(Reply, frozen=True):

@@ -99,6 +99,9 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
         *_headers(answer.chain.headers),
         ("balance", in_sat(answer.balance_msat)),
     ]
+    if answer.tasks_waiting:
+        waiting = f"{answer.tasks_waiting} of this node's tasks are on its disk, not in the log yet"
+        fields.append(("waiting", waiting))
     if answer.privacy.studies:
         spent = standing_text(answer.privacy.epsilon)
         fields.append(("privacy", f"{spent}, private studies: {answer.privacy.studies}"))

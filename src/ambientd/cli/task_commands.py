@@ -4,7 +4,7 @@ from typing import Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.counting import outcome_in_words
-from ambientd.api.naming import NAME_CHARS_MIN
+from ambientd.api.naming import NAME_CHARS_MIN, TAKEN_BACK
 from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     CommonArguments,
@@ -131,6 +131,8 @@ def cancel(arguments: TaskArguments) -> ExitCode:
         print_json(task)
     else:
         print_line(f"task {task.task_id} is {task.state}, {in_sat(task.refunded_msat)} refunded")
+        if task.state == TAKEN_BACK:
+            print_line(task.reason)
     return ExitCode.DONE
 
 

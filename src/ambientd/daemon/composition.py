@@ -274,6 +274,7 @@ def _build_node(
         rng,
         recovered.kept,
         recovered.marks,
+        recovered.asked,
     )
 
 
@@ -483,7 +484,7 @@ async def run_daemon(
             relays=finding.reserved,
             on_vote_decided=partial(_on_vote_decided, identity),
         )
-        kept = partial(parts.pins.kept, recovered.ledger, identity.node)
+        kept = partial(parts.wanted_blobs, identity.node)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Sweeper(files, recovered.ledger, config.retention, now, kept).run)
             if bitcoin is not None:

@@ -10,7 +10,7 @@ from ambientd.model.learning_effect import BringUpdate, LearningEffect
 from ambientd.model.mark import Mark
 from ambientd.model.message import JobMessage
 from ambientd.model.receipt import AnchorProof
-from ambientd.model.record import Body
+from ambientd.model.record import Admit, Body
 from ambientd.model.task import Result, TaskSpec
 
 
@@ -32,6 +32,13 @@ class Propose:
     """Sign a body and bring it into the log."""
 
     body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Want a record in the log no more; peers that it has reached may still bring it there."""
+
+    record_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +220,14 @@ class PersistMark:
 
 
 @dataclass(frozen=True, slots=True)
+class PersistAsked:
+    """Keep a task that waits for the log before its submitter is told; None when that is over."""
+
+    task: TaskId
+    admit: Admit | None
+
+
+@dataclass(frozen=True, slots=True)
 class FetchState:
     """Bring a marked state here for others, as soon as one of its holders is up."""
 
@@ -296,6 +311,7 @@ class SeatAnchors:
 
 RoleEffect: TypeAlias = (
     Propose
+    | Withdraw
     | SendJob
     | BroadcastJob
     | Execute
@@ -308,6 +324,7 @@ RoleEffect: TypeAlias = (
     | LeaveOff
     | FetchBlob
     | PersistMark
+    | PersistAsked
     | FetchState
     | DropStates
     | KeepStates

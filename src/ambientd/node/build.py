@@ -1,6 +1,6 @@
 """Put a node together from what it was told and what it had on disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ambientd.codec.digest import tagged
@@ -16,9 +16,10 @@ from ambientd.ledger.admission import may_propose
 from ambientd.ledger.apply import decode_record, is_admissible
 from ambientd.ledger.founders import first_epoch
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import NodeId
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.genesis import Genesis
 from ambientd.model.mark import Mark
+from ambientd.model.record import Admit
 from ambientd.node.applying import Applier
 from ambientd.node.compaction import Compactor, LogKept, LogOptions
 from ambientd.node.core import Node
@@ -31,6 +32,7 @@ from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, option
 from ambientd.roles.anchor_watch import AnchorWatch
 from ambientd.roles.anchorer import Anchorer, AnchorerOptions
 from ambientd.roles.announcer import Announcer
+from ambientd.roles.asked import Asked
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.courier import Courier
@@ -105,6 +107,7 @@ def build_node(
     rng: Random,
     kept: LogKept,
     marks: tuple[Mark, ...] = (),
+    asked: Mapping[TaskId, Admit] | None = None,
 ) -> Node:
     """Give the node in the state that it had on disk."""
     genesis = options.genesis
@@ -155,6 +158,7 @@ def build_node(
         offerer=Offerer(own_id),
         announcer=Announcer(own_id, may_speak=options.says_next_version),
         submitter=Submitter(own_id),
+        asked=Asked(own_id, asked),
         courier=Courier(own_id),
         keeper=Keeper(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),

@@ -21,7 +21,7 @@ from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.events import EpochBegan, LedgerEvent, NodeJoined
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
-from ambientd.model.effect import BroadcastJob, Propose, RoleEffect, SendJob
+from ambientd.model.effect import BroadcastJob, Propose, RoleEffect, SendJob, Withdraw
 from ambientd.model.message import JobMessage
 from ambientd.model.offer import Wish
 from ambientd.model.record import Fraud, NodeReport
@@ -51,6 +51,7 @@ from ambientd.node.proposals import Proposals
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
 from ambientd.node.wishes import Wishes
 from ambientd.roles.anchorer import Overdue
+from ambientd.roles.asked import Asked
 from ambientd.roles.submitter import Submitter
 from ambientd.telemetry import messages as telemetry_messages
 from ambientd.telemetry.core import Telemetry
@@ -117,6 +118,11 @@ class Node:
         return self._cores.submitter
 
     @property
+    def asked(self) -> Asked:
+        """Give what this node was asked to submit and waits for the log, to be read only."""
+        return self._cores.asked
+
+    @property
     def telemetry(self) -> Telemetry:
         """Give what is known of the nodes' conditions, to be read only."""
         return self._cores.telemetry
@@ -153,8 +159,9 @@ class Node:
         if sealed := self._cores.worker.seal(self._now):
             self._roles_due_ms = None
             self._roles(sealed)
-        while records := self._proposals.take():
-            self._log(log_events.RecordsSubmitted(tuple(records)))
+        while signed := self._proposals.take():
+            self._roles(self._cores.asked.on_signed(signed, self._now))
+            self._log(log_events.RecordsSubmitted(tuple(signed.values())))
         return self._drained()
 
     def _drained(self) -> list[NodeEffect]:
@@ -187,8 +194,9 @@ class Node:
             case node_events.WorkEvent():
                 self._on_execution(event)
             case node_events.BodiesProposed(bodies=bodies):
-                for body in bodies:
-                    self._proposals.add(body)
+                self._proposals.add(*bodies)
+            case node_events.TaskTakenBack(task=task):
+                self._roles(cores.asked.take_back(task))
             case node_events.OwnerWished(wish=wish):
                 self._on_wish(wish)
             case node_events.RecordOffered(record=record):
@@ -229,6 +237,7 @@ class Node:
         self._let_in()
         self._log(log_events.Started(awaited_ms(self._cores.ledger)))
         self._resume()
+        self._roles(self._cores.asked.resume(self._cores.ledger, self._now))
 
     def _let_in(self) -> None:
         nodes, members = self._cores.ledger.allowed_nodes(), self._cores.ledger.members
@@ -299,6 +308,7 @@ class Node:
         self._roles(cores.headers.on_tick(cores.ledger, now, leads=leads))
         self._roles(cores.offerer.on_tick(cores.ledger, cores.worker.unwanted, now))
         self._roles(cores.announcer.on_tick(cores.ledger, now))
+        self._roles(cores.asked.on_tick(cores.ledger, now))
 
     def _reports(self) -> tuple[NodeReport, ...]:
         """Give every node's condition: a node that cannot be reached takes no assignments."""
@@ -355,7 +365,8 @@ class Node:
             case log_effects.PeerFault(sender=sender, reason=reason):
                 self._out.append(PeerMisbehaved(NodeId(sender), reason))
             case log_effects.RecordRefused(record_hash=digest, reason=reason):
-                self._out.append(RecordDropped(digest, reason))
+                if not self._cores.asked.on_refused(digest):
+                    self._out.append(RecordDropped(digest, reason))
             case log_effects.EvidenceFound(culprit=culprit, evidence=evidence, epoch=epoch):
                 self._on_evidence(NodeId(culprit), LogEvidence(epoch, evidence))
             case _:
@@ -407,6 +418,7 @@ class Node:
         self._roles(cores.proving.on_ledger(event, cores.ledger))
         self._roles(cores.learning.on_ledger(event, cores.ledger))
         self._roles(cores.submitter.on_ledger(event, cores.ledger))
+        self._roles(cores.asked.on_ledger(event))
         self._roles(cores.courier.on_ledger(event, cores.ledger))
         self._roles(cores.keeper.on_ledger(event, cores.ledger))
 
@@ -416,6 +428,8 @@ class Node:
             match effect:
                 case Propose(body=body):
                     self._proposals.add(body)
+                case Withdraw(record_hash=record_hash):
+                    self._log(log_events.RecordSettled(record_hash))
                 case SendJob(to=to, message=message):
                     if to == self._id:
                         self._on_job(self._id, message)

@@ -10,6 +10,7 @@ from ambientd.node.proving import Proving
 from ambientd.roles.anchor_watch import AnchorWatch
 from ambientd.roles.anchorer import Anchorer
 from ambientd.roles.announcer import Announcer
+from ambientd.roles.asked import Asked
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.courier import Courier
@@ -46,6 +47,7 @@ class Cores:
     offerer: Offerer
     announcer: Announcer
     submitter: Submitter
+    asked: Asked
     courier: Courier
     keeper: Keeper
     telemetry: Telemetry
@@ -70,5 +72,6 @@ class Cores:
             self.headers.next_deadline(self.ledger, leads=leads),
             self.offerer.next_deadline(self.ledger, self.worker.unwanted),
             self.announcer.next_deadline(self.ledger),
+            self.asked.next_deadline,
         )
         return min((each for each in due if each is not None), default=NEVER_MS)

@@ -25,6 +25,7 @@ from ambientd.model.effect import (
     KeepStates,
     LeaveAnchors,
     LeaveOff,
+    PersistAsked,
     PersistMark,
     ProveStep,
     SeatAnchors,
@@ -147,6 +148,7 @@ Persist: TypeAlias = (
     | PersistSnapshot
     | PersistTelemetryEpoch
     | PersistMark
+    | PersistAsked
 )
 NodeEffect: TypeAlias = (
     Persist

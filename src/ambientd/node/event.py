@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.effect import Assignment, ExecutionReport
 from ambientd.model.execution import AbortCause
@@ -56,6 +56,12 @@ class BodiesProposed(msgspec.Struct, frozen=True):
     """The owner of this node wants bodies signed, all at once, and brought into the log."""
 
     bodies: tuple[Body, ...]
+
+
+class TaskTakenBack(msgspec.Struct, frozen=True):
+    """The owner of this node wants a task no more that waits for the log."""
+
+    task: TaskId
 
 
 class OwnerWished(msgspec.Struct, frozen=True):
@@ -201,6 +207,7 @@ Event: TypeAlias = (
     | PeerConnected
     | PeerLost
     | BodiesProposed
+    | TaskTakenBack
     | OwnerWished
     | RecordOffered
     | ExecutionEnded

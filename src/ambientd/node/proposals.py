@@ -29,9 +29,9 @@ class Proposals:
         self._signed: dict[Body, bytes] = {}
         self._size_bytes = 0
 
-    def add(self, body: Body) -> None:
-        """Propose a body together with the others of this event."""
-        self._waiting[body] = None
+    def add(self, *bodies: Body) -> None:
+        """Propose bodies together with the others of this event."""
+        self._waiting |= dict.fromkeys(bodies)
 
     def gather(self, effects: Iterable[RoleEffect]) -> list[RoleEffect]:
         """Put sealed answers that a coordinator proposes into common records; give the rest."""
@@ -44,18 +44,18 @@ class Proposals:
                     rest.append(effect)
         return rest
 
-    def take(self) -> list[bytes]:
-        """Give what waits, as signed records in the order of proposing."""
+    def take(self) -> dict[Body, bytes]:
+        """Give what waits with the signed records, in the order of proposing."""
         for first in range(0, len(self._sealed), COMMITS_MAX):
             self.add(Commits(commits=tuple(self._sealed[first : first + COMMITS_MAX])))
         self._sealed = []
         if not self._waiting:
-            return []
+            return {}
         bodies, self._waiting = list(self._waiting), {}
         fresh = [body for body in bodies if body not in self._signed]
         records = [encode(record) for record in sign_records(self._signer, fresh)]
         made = dict(zip(fresh, records, strict=True))
-        taken = [made.get(body) or self._signed[body] for body in bodies]
+        taken = {body: made.get(body) or self._signed[body] for body in bodies}
         self._remember(made)
         return taken
 

@@ -1,7 +1,8 @@
 """How a node's state lies in the store, and how it is read back after a restart."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ambientd import __version__
@@ -16,13 +17,17 @@ from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.ledger.entries import Entry, Key, decode_key, encode_key
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.versions import KNOWN_VERSION, VERSIONS, StateVersion, Versions
-from ambientd.model.effect import PersistMark
+from ambientd.model.base import TaskId
+from ambientd.model.effect import PersistAsked, PersistMark
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.mark import Mark
+from ambientd.model.record import Admit
 from ambientd.node.compaction import LogKept, PersistSnapshot
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
 from ambientd.ports.store import Delete, Put, Store, StoreTable, Write, Writer
 from ambientd.runtime.row_versions import ROW_VERSION, bring_up
+
+_log = logging.getLogger(__name__)
 
 SAFETY_KEY = b"safety"
 HEAD_KEY = b"head"
@@ -30,6 +35,8 @@ TELEMETRY_EPOCH_KEY = b"telemetry-epoch"
 """Each key names one row; nothing else is kept under it."""
 MARK_KEYS = b"mark/"
 """Before a task and a slot: this node's last mark of it, which the log may have or not."""
+ASKED_KEYS = b"asked/"
+"""Before a task: the words by which this node was asked for it, while it waits for the log."""
 END_KEYS = b"epoch-end/"
 """Before an epoch's number: the proof of how it ended."""
 SNAPSHOT_KEYS = b"snapshot/"
@@ -62,6 +69,8 @@ def writes_of(effect: NodeEffect) -> list[Write] | None:
             return [Put(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY, encode(epoch))]
         case PersistMark():
             return [_mark_write(effect)]
+        case PersistAsked():
+            return [_asked_write(effect)]
         case PersistLedger():
             return _ledger_writes(effect)
         case PersistSnapshot():
@@ -80,6 +89,13 @@ def _mark_write(effect: PersistMark) -> Write:
     if effect.mark is None:
         return Delete(StoreTable.LOCAL, key)
     return Put(StoreTable.LOCAL, key, encode(effect.mark))
+
+
+def _asked_write(effect: PersistAsked) -> Write:
+    key = ASKED_KEYS + effect.task
+    if effect.admit is None:
+        return Delete(StoreTable.LOCAL, key)
+    return Put(StoreTable.LOCAL, key, encode(effect.admit))
 
 
 def _ledger_writes(effect: PersistLedger) -> list[Write]:
@@ -157,6 +173,8 @@ class Recovered:
     kept: LogKept
     marks: tuple[Mark, ...] = ()
     """What this node has said of long executions, which the log may have or not."""
+    asked: Mapping[TaskId, Admit] = field(default_factory=dict)
+    """What it was asked to submit and waits for the log."""
 
 
 def recover(store: Store, genesis: Genesis, versions: Versions = VERSIONS) -> Recovered:
@@ -198,9 +216,12 @@ def _recover(store: Store, genesis: Genesis, versions: Versions) -> Recovered:
             msg = f"the committed block {head.index} is missing"
             raise ValueError(msg)
     kept_log, marks = _kept(store, ledger.applied_index), said_marks(store)
+    asked = asked_tasks(store)
     tail = _tail(store, ledger.applied_index)
     if safety_row is None and head is None and not tail:
-        return Recovered(None, ledger, epoch, has_safety=False, kept=kept_log, marks=marks)
+        return Recovered(
+            None, ledger, epoch, has_safety=False, kept=kept_log, marks=marks, asked=asked
+        )
     # What an older epoch's state says of the present one is that nothing was signed in it.
     kept: SafetyRow | None = None if safety_row is None else decode(safety_row, SafetyRow)
     present = ledger.epoch.number
@@ -212,7 +233,13 @@ def _recover(store: Store, genesis: Genesis, versions: Versions) -> Recovered:
     end = None if end_row is None else decode(end_row, EpochEnd)
     restored = Restored(safety=safety, head=head, beacons=beacons, tail=tail, end=end)
     return Recovered(
-        restored, ledger, epoch, has_safety=kept is not None, kept=kept_log, marks=marks
+        restored,
+        ledger,
+        epoch,
+        has_safety=kept is not None,
+        kept=kept_log,
+        marks=marks,
+        asked=asked,
     )
 
 
@@ -262,6 +289,28 @@ def said_marks(store: Store) -> tuple[Mark, ...]:
     """Give this node's last mark of each slot that it had in hand."""
     rows = store.scan(StoreTable.LOCAL, MARK_KEYS, MARK_KEYS + b"\xff" * 34)
     return tuple(decode(value, Mark) for _, value in rows)
+
+
+def asked_tasks(store: Store) -> dict[TaskId, Admit]:
+    """Give the tasks that wait for the log; what does not read is forgotten, and said."""
+    found: dict[TaskId, Admit] = {}
+    unread: list[Write] = []
+    for key, value in store.scan(StoreTable.LOCAL, ASKED_KEYS, ASKED_KEYS + b"\xff" * 33):
+        try:
+            found[TaskId(key.removeprefix(ASKED_KEYS))] = decode(value, Admit)
+        except RemoteProtocolError as error:
+            unread.append(Delete(StoreTable.LOCAL, key))
+            name = key.removeprefix(ASKED_KEYS).hex()
+            words = "task %s waited for the log, its row does not read: ask for it again (%s)"
+            _log.error(words, name, error)
+    if unread:
+        store.write(unread)
+    return found
+
+
+def keeps_asked(store: Store, task: TaskId) -> bool:
+    """Tell whether a task that waits for the log is on disk."""
+    return store.get(StoreTable.LOCAL, ASKED_KEYS + task) is not None
 
 
 def _newest_snapshot(store: Store) -> Snapshot | None:

@@ -73,6 +73,10 @@ class Parts:
     on_vote_decided: Callable[[bool], None] = lambda _: None
     """Keeps that this key votes from now on, or that it never does."""
 
+    def wanted_blobs(self, own: NodeId) -> set[bytes]:
+        """Name what stays for its owner's sake, and what only this node may have of its tasks."""
+        return self.pins.kept(self.node.ledger, own) | self.node.asked.blobs
+
 
 async def run_node(
     parts: Parts,

@@ -1,0 +1,127 @@
+"""What nobody takes into the log waits on disk, and whoever asks is told just that."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from ambientd.adapters.sqlite_store import SqliteStore
+from ambientd.api import deciding, submitting
+from ambientd.api.operations import OperationError
+from ambientd.api.requests import CancelTask, ListTasks, ShowTask
+from ambientd.model.base import TaskId
+from ambientd.model.record import Admit
+from ambientd.roles import asked
+from ambientd.runtime.persistence import asked_tasks
+from tests.api.test_desk import Office, a_task, office
+from tests.fakes.memory_store import MemoryStore
+
+MEMBERS = 4
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asked, "KEPT_AFTER_MS", 50)
+    monkeypatch.setattr(deciding, "DEADLINE_S", 0.5)
+
+
+async def refusal(it: Office, data: bytes = b"in") -> OperationError:
+    with pytest.raises(OperationError) as refused:
+        await it.desk.submit(a_task(data))
+    return refused.value
+
+
+async def test_a_task_that_no_quorum_takes_waits_on_disk_and_its_submitter_is_told_so(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore()
+    async with office(tmp_path, MEMBERS, store) as it:
+        told = await refusal(it)
+        assert told.code == "unavailable"
+        assert "it waits on this node's disk, and is proposed until " in str(told)
+        assert f"ask again with --nonce {b'in'.hex()}" in told.hint
+        [(task, admit)] = asked_tasks(store).items()
+        assert f"did not take task {task.hex()} within" in str(told)
+        assert f"`ambientctl task cancel {task.hex()[:12]}`" in told.hint
+        assert admit.nonce == b"in"
+        assert it.node.asked.blobs == {admit.spec.module, admit.spec.input}
+
+
+async def test_who_asks_again_after_a_start_asks_for_the_same_task_in_the_same_words(
+    tmp_path: Path,
+) -> None:
+    rows: list[dict[TaskId, Admit]] = []
+    for _ in range(2):
+        async with office(tmp_path, MEMBERS, SqliteStore(tmp_path / "store")) as it:
+            await refusal(it)
+            await refusal(it)
+            rows.append(await it.parts.pump.writer.call(asked_tasks))
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 1
+
+
+async def test_what_is_asked_for_beyond_what_can_wait_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "TASKS_MAX", 1)
+    async with office(tmp_path, MEMBERS) as it:
+        await refusal(it)
+        told = await refusal(it, b"another")
+        assert told.code == "busy"
+        assert "1 tasks of this node wait for the log; no more are kept" in str(told)
+        assert (await refusal(it)).code == "unavailable"  # it has its place already
+
+
+async def test_a_task_that_does_not_wait_on_disk_is_not_said_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "KEPT_AFTER_MS", 60_000)
+    async with office(tmp_path, MEMBERS) as it:
+        told = await refusal(it)
+        assert told.code == "unavailable"
+        assert "disk" not in str(told)
+
+
+async def test_a_task_that_waits_is_named_shown_listed_and_taken_back(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with office(tmp_path, MEMBERS, store) as it:
+        await refusal(it)
+        [task] = (each.hex() for each in asked_tasks(store))
+        shown = await it.desk.show_task(ShowTask(task=task[:12]))
+        assert (shown.task_id, shown.state, shown.replicas) == (task, "waiting", 1)
+        listed = await it.desk.list_tasks(ListTasks(state="waiting"))
+        assert [line.task_id for line in listed.tasks] == [task]
+        before = it.node.consensus.pending_records
+        back = await it.desk.cancel(CancelTask(task=task[:12]))
+        assert back.state == "taken back"
+        assert "may still bring it into the log" in back.reason
+        assert it.node.consensus.pending_records == before - 1
+        assert await it.parts.pump.writer.call(asked_tasks) == {}
+        with pytest.raises(OperationError) as unknown:
+            await it.desk.show_task(ShowTask(task=task))
+        assert unknown.value.code == "not_found"
+
+
+async def test_a_task_that_waits_does_not_become_two_by_changed_defaults(tmp_path: Path) -> None:
+    async with office(tmp_path, MEMBERS) as it:
+        await refusal(it)
+        task = a_task(b"in")
+        with pytest.raises(OperationError) as refused:
+            await it.desk.submit(replace(task, gas_max=task.gas_max + 1))
+        assert refused.value.code == "rejected"
+        assert "waits for the log by this nonce, with other terms" in str(refused.value)
+        assert len(await it.parts.pump.writer.call(asked_tasks)) == 1
+
+
+async def test_open_and_waiting_tasks_together_are_no_more_than_the_ledger_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submitting, "OPEN_TASKS_MAX", 1)
+    async with office(tmp_path, MEMBERS) as it:
+        await refusal(it)
+        told = await refusal(it, b"another")
+        assert told.code == "busy"
+        assert "0 tasks of this node are unfinished and 1 wait for the log" in str(told)
+        assert told.hint == "wait for some of them"
+        monkeypatch.setattr(submitting, "DEADLINE_S", 700.0)  # longer than its words last
+        assert (await refusal(it)).code == "unavailable"  # new ones take the place of the old
