@@ -25,7 +25,8 @@ NEEDED_OF_API = {
     f"ambientd.api.{name}"
     for name in (
         *("client", "counting", "frames", "looking_operations", "operation", "owner_standing"),
-        *("privacy_standing", "readiness_values", "replies", "requests", "routes", "seen_values"),
+        *("peer_user", "privacy_standing", "readiness_values", "replies", "requests", "routes"),
+        "seen_values",
     )
 }
 """What `status` has of the API's types: those of the other operations take as long again."""
