@@ -22,6 +22,9 @@ INBOX_MAX = 2048
 INBOX_BYTES_MAX = 16 * 1024 * 1024
 """Bytes of frames and gossip that wait here, or one frame; more waits in the transport."""
 
+INBOX_FRAMES_MAX = 64
+"""Frames and gossip that wait here: more wait with their links, where each peer has its turn."""
+
 BATCH_MAX = 256
 SLICE_MS = 20
 
@@ -42,7 +45,7 @@ class Pump:
         self._now = now
         self.writer = writer
         self._inbox, self._outlet = trio.open_memory_channel[Event](INBOX_MAX)
-        self._waiting_bytes = 0
+        self._waiting_frames = self._waiting_bytes = 0
         self._room = trio.Event()
         self._line = trio.Lock()
 
@@ -53,13 +56,18 @@ class Pump:
 
     async def post(self, event: Event) -> None:
         """Hand an event to the node; waits while too many wait already, or too many bytes."""
-        size_bytes = _bytes_of(event)
-        if size_bytes:
+        if isinstance(event, FrameReceived | GossipReceived):
+            size_bytes = _bytes_of(event)
             async with self._line:  # else small ones would keep a large one out
-                while self._waiting_bytes and self._waiting_bytes + size_bytes > INBOX_BYTES_MAX:
+                while self._waiting_frames and not self._has_room(size_bytes):
                     await self._room.wait()
+                self._waiting_frames += 1
                 self._waiting_bytes += size_bytes
         await self._inbox.send(event)
+
+    def _has_room(self, size_bytes: int) -> bool:
+        fits = self._waiting_bytes + size_bytes <= INBOX_BYTES_MAX
+        return fits and self._waiting_frames < INBOX_FRAMES_MAX
 
     async def run(self, perform: Perform, first: Sequence[Event]) -> None:
         """Handle events until cancelled."""
@@ -80,7 +88,7 @@ class Pump:
         while batch and now < begin + SLICE_MS:
             event = batch.popleft()
             effects += self._node.handle(event, now=now, is_last=False)
-            self._forget(_bytes_of(event))
+            self._forget(event)
             now = self._now()
         effects += self._node.finish()
         due_ms = self._node.next_deadline
@@ -90,10 +98,11 @@ class Pump:
             due_ms = self._node.next_deadline
         return effects, due_ms
 
-    def _forget(self, size_bytes: int) -> None:
+    def _forget(self, event: Event) -> None:
         """Give the room of what is handled to those that wait."""
-        if size_bytes:
-            self._waiting_bytes -= size_bytes
+        if isinstance(event, FrameReceived | GossipReceived):
+            self._waiting_frames -= 1
+            self._waiting_bytes -= _bytes_of(event)
             self._room.set()
             self._room = trio.Event()
 
@@ -125,13 +134,8 @@ class Pump:
         return _joined(batch)
 
 
-def _bytes_of(event: Event) -> int:
-    """Give how many bytes of a peer's an event holds."""
-    match event:
-        case FrameReceived(frame=data) | GossipReceived(data=data):
-            return len(data)
-        case _:
-            return 0
+def _bytes_of(event: FrameReceived | GossipReceived) -> int:
+    return len(event.frame if isinstance(event, FrameReceived) else event.data)
 
 
 def _joined(batch: deque[Event]) -> deque[Event]:

@@ -25,6 +25,9 @@ from ambientd.ports.transport import NodeId, Traffic, TransportOptions
 READ_BYTES = 64 * 1024
 # Queued small frames go out in one write; more than this gains nothing and delays heartbeats.
 BATCH_BYTES = 32 * 1024
+INBOX_FRAMES_MAX = 32
+"""Frames of all peers that wait to be handled: more wait with their readers, in line."""
+
 INBOX_POLL_S = 0.005
 SMOOTHING = 0.25
 PROBE_EVERY = 5

@@ -29,7 +29,14 @@ from ambientd.adapters.libp2p.gossip import Gossip
 from ambientd.adapters.libp2p.guard import Counters, alone, contain, shielded
 from ambientd.adapters.libp2p.host import Notifee, build_host, connections_to, dial, run_host
 from ambientd.adapters.libp2p.identity import PeerId, node_id_of, peer_id_of
-from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter, ease_among
+from ambientd.adapters.libp2p.link import (
+    INBOX_FRAMES_MAX,
+    NETWORK_ERRORS,
+    Inbox,
+    Link,
+    Meter,
+    ease_among,
+)
 from ambientd.adapters.libp2p.looks import LOOK_1, LOOK_2, Looks
 from ambientd.adapters.libp2p.pieces import PIECES_PROTOCOL, Pieces
 from ambientd.adapters.libp2p.strangers import Strangers
@@ -78,7 +85,7 @@ class Libp2pTransport:
         self._address = options.listen
         self._nursery: trio.Nursery | None = None
 
-        self._inbox = Inbox(options.queue_frames_max, options.queue_bytes_max)
+        self._inbox = Inbox(INBOX_FRAMES_MAX, options.queue_bytes_max)
         self._events = Events(self._start)
         end, blame = self._drop_peer, self._events.misbehaved
         self._gossip = Gossip(self._host, options, self._counters, self._is_allowed, end, blame)
