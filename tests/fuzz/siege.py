@@ -56,7 +56,7 @@ GROWTH_BYTES_MAX = (
 that it does not take (8 of 1 MiB): 136 MiB together."""
 
 STATUS_S_MAX = 5.0
-TASK_S_MAX = 60.0
+TASK_S_MAX = 20.0
 """Within these the owner has an answer, even where the attacker has one of two busy cores. A task
 waits for the log, which a flood of frames holds up: 0.1 to 2 s are usual, 20 s were seen."""
 

@@ -26,7 +26,7 @@ from ambientd.node.event import (
 )
 from ambientd.ports.store import Put, StoreTable, Write
 from ambientd.runtime.persistence import StoredBlocks, index_key, recover, writes_of
-from ambientd.runtime.pump import INBOX_BYTES_MAX, SLICE_MS, Pump
+from ambientd.runtime.pump import INBOX_BYTES_MAX, INBOX_FRAMES_MAX, SLICE_MS, Pump
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
 from tests.runtime.support import START_MS, Clock, NotingStore, found_cluster, node_on
@@ -338,6 +338,27 @@ async def test_what_peers_say_waits_with_their_links_while_the_disk_is_slow(
         nursery.start_soon(pump.run, lambda _: None, [Started()])
         with trio.fail_after(60):
             await are_all_posted.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def test_few_frames_wait_and_what_the_owner_wants_has_its_own_room(tmp_path: Path) -> None:
+    """The rest waits with its links, where who sends thousands has a turn like everybody."""
+    genesis, seed = found_cluster(tmp_path / "c")
+    store, posted = MemoryStore(), 0
+    async with StoreWriter(store) as writer, trio.open_nursery() as nursery:
+        pump = Pump(node_on(store, writer, genesis, seed), Clock(), writer)
+
+        async def flood() -> None:
+            nonlocal posted
+            while True:
+                await pump.post(FrameReceived(NodeId(bytes(32)), b""))
+                posted += 1
+
+        nursery.start_soon(flood)
+        await trio.testing.wait_all_tasks_blocked()
+        assert posted == INBOX_FRAMES_MAX
+        with trio.fail_after(5):
+            await pump.post(admit(1))
         nursery.cancel_scope.cancel()
 
 
