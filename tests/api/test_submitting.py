@@ -3,18 +3,26 @@
 from pathlib import Path
 
 import pytest
+import trio
 from msgspec.structs import replace
 
 from ambientd.adapters.sqlite_store import SqliteStore
 from ambientd.api import deciding, submitting
 from ambientd.api.operations import OperationError
-from ambientd.api.requests import CancelTask, ListTasks, ShowTask
-from ambientd.model.base import TaskId
+from ambientd.api.requests import CancelTask, ExplainTask, ListTasks, ShowTask
+from ambientd.codec.canonical import encode
+from ambientd.codec.statements import task_id
+from ambientd.ledger.rejections import rejection_of
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.record import Admit
+from ambientd.model.task import TaskState
+from ambientd.node.effect import Told
+from ambientd.node.event import BodiesProposed, Event, TaskTakenBack
 from ambientd.roles import asked
 from ambientd.runtime.persistence import asked_tasks
 from tests.api.test_desk import Office, a_task, office
 from tests.fakes.memory_store import MemoryStore
+from tests.runtime.support import START_MS
 
 MEMBERS = 4
 
@@ -100,6 +108,87 @@ async def test_a_task_that_waits_is_named_shown_listed_and_taken_back(tmp_path: 
         with pytest.raises(OperationError) as unknown:
             await it.desk.show_task(ShowTask(task=task))
         assert unknown.value.code == "not_found"
+
+
+async def waits(it: Office) -> tuple[TaskId, Admit]:
+    """Have a task wait as one does whose record is with the others."""
+    spec = await it.desk.submitting._spec(a_task(b"in"))
+    admit = Admit(nonce=b"in", spec=spec, until_ms=it.parts.now() + 600_000)
+    it.node.asked.on_signed({admit: encode(admit)}, it.parts.now())
+    return task_id(NodeId(it.owner.signer.public_key), b"in", spec), admit
+
+
+async def test_what_its_owner_takes_back_is_not_brought_again_by_who_asked_for_it(
+    tmp_path: Path,
+) -> None:
+    """Seen: the submitter's library asked again, and the task was on disk and in the pool."""
+    store = MemoryStore()
+    heard: list[OperationError] = []
+    async with office(tmp_path, MEMBERS, store) as it, trio.open_nursery() as nursery:
+
+        async def asks_twice() -> None:
+            heard.extend([await refusal(it), await refusal(it)])
+
+        nursery.start_soon(asks_twice)
+        while not asked_tasks(store):
+            await trio.sleep(0.01)
+        [task] = (each.hex() for each in asked_tasks(store))
+        await it.desk.cancel(CancelTask(task=task))
+        before = it.node.consensus.pending_records
+        while len(heard) < 2:
+            await trio.sleep(0.01)
+        for told in heard:
+            assert told.code == "rejected"
+            assert f"task {task[:12]} was taken back before the log had it" in str(told)
+            assert told.hint == "ask again with another nonce"
+        assert asked_tasks(store) == {}
+        assert it.node.consensus.pending_records == before
+
+
+async def test_a_task_that_a_block_brings_while_it_is_taken_back_is_cancelled_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen: "taken back, 0 refunded", of a task that went on and was paid for."""
+    async with office(tmp_path) as it:
+        task, admit = await waits(it)
+        post = it.parts.pump.post
+
+        async def a_block_is_first(event: Event) -> None:
+            if isinstance(event, TaskTakenBack):
+                await post(BodiesProposed((admit,)))
+                while it.node.ledger.task(task) is None:
+                    await trio.sleep(0.01)
+            await post(event)
+
+        monkeypatch.setattr(it.parts.pump, "post", a_block_is_first)
+        told = await it.desk.cancel(CancelTask(task=task.hex()))
+        assert told.state == "cancelled"
+        entry = it.node.ledger.task(task)
+        assert entry is not None
+        assert entry.state is TaskState.CANCELLED
+
+
+async def test_a_task_that_waits_in_new_words_is_not_refused_for_its_old_ones(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path, MEMBERS) as it:
+        task, admit = await waits(it)
+        old = replace(admit, until_ms=admit.until_ms - 1)
+        rejected = rejection_of(NodeId(it.owner.signer.public_key), old, "too late")
+        it.desk._chronicle.note(Told(rejected, 1, START_MS))
+        assert task in it.desk._chronicle.rejected
+        assert (await refusal(it)).code == "unavailable"
+
+
+async def test_who_looks_for_a_task_in_the_log_is_told_where_those_are_that_wait(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path, MEMBERS) as it:
+        task, _ = await waits(it)
+        with pytest.raises(OperationError) as unknown:
+            await it.desk.why(ExplainTask(task=task.hex()))
+        assert unknown.value.code == "not_found"
+        assert "`ambientctl task list --state waiting`" in unknown.value.hint
 
 
 async def test_a_task_that_waits_does_not_become_two_by_changed_defaults(tmp_path: Path) -> None:

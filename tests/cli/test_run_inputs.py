@@ -154,7 +154,8 @@ def test_a_bundle_that_was_not_taken_in_time_is_not_asked_for_again_by_a_nonce(
     monkeypatch.setattr(Client, "call", call)
     code, _, err = ctl("run", module(tmp_path), "--inputs", tmp_path / "in")
     assert code == 3
-    assert "look at `ambientctl task list` before you ask again" in err
+    lists = "`ambientctl task list` and `ambientctl task list --state waiting`"
+    assert f"look at {lists} before you ask again" in err
     assert "--nonce" not in err
 
 

@@ -121,9 +121,24 @@ def test_what_its_owner_takes_back_on_an_island_is_not_in_the_log_later() -> Non
     cluster.run(CUT_MS)
     cluster.world.act(host.key, lambda now: host.feed([TaskTakenBack(task)], now))
     assert not keeps_asked(host.store, task)
+    assert ask(cluster, host, b"taken back") == task  # by who did not hear of it
+    cluster.run(CUT_MS)
+    assert not keeps_asked(host.store, task)
     cluster.world.network.heal()
     cluster.run(CUT_MS)
     assert all(each.ledger.task(task) is None for each in cluster.hosts)
+
+
+def test_what_is_taken_back_and_brought_in_by_others_is_cancelled() -> None:
+    cluster, lead = with_no_quorum_anywhere()
+    away = cluster.world.network.groups
+    host = next(each for each in cluster.hosts if each is not lead and each.key not in away)
+    task = ask(cluster, host, b"taken back too late")
+    cluster.run(CUT_MS)
+    cluster.world.act(host.key, lambda now: host.feed([TaskTakenBack(task)], now))
+    cluster.world.network.heal()
+    assert cluster.until_closed(task).state is TaskState.CANCELLED
+    assert not keeps_asked(host.store, task)
 
 
 def test_what_the_pool_has_no_room_for_is_proposed_when_it_has() -> None:

@@ -10,7 +10,7 @@ from ambientd.ledger.events import TaskAdmitted
 from ambientd.ledger.rejections import rejection_of
 from ambientd.model.base import TaskId
 from ambientd.model.effect import PersistAsked, Propose, Withdraw
-from ambientd.model.record import Admit, Body
+from ambientd.model.record import Admit, Body, Cancel
 from ambientd.roles import asked as asked_module
 from ambientd.roles.asked import KEPT_AFTER_MS, LOOK_MS, Asked
 from tests.ledger.cluster import START_MS, UNTIL_MS, TestCluster, spec
@@ -167,6 +167,48 @@ def test_words_that_are_over_or_taken_back_leave_the_pool_with_their_row() -> No
     assert waiting(cluster, soon).on_tick(cluster.state, LATER) == [Withdraw(hash_of(soon))]
 
 
+def test_what_was_taken_back_is_not_wanted_by_its_name_while_the_ledger_could_take_it() -> None:
+    cluster, admit, other = TestCluster(), words(), words(b"other")
+    task, renewed = name_of(cluster, admit), replace(admit, until_ms=UNTIL_MS + 1)
+    role = kept(cluster, admit)
+    role.take_back(task)
+    assert role.was_taken_back(task)
+    assert role.wanted(signed(admit, renewed, other)) == signed(other)
+    cluster.block(after_ms=UNTIL_MS - cluster.state.meta.time_ms)
+    role.on_tick(cluster.state, UNTIL_MS + LOOK_MS)
+    assert role.was_taken_back(task)  # by block time it may still come
+    cluster.block(after_ms=1)
+    role.on_tick(cluster.state, UNTIL_MS + 2 * LOOK_MS)
+    assert not role.was_taken_back(task)
+    assert role.wanted(signed(admit)) == signed(admit)
+
+
+def test_what_is_over_by_itself_may_be_asked_for_again() -> None:
+    cluster, soon = TestCluster(), words(until_ms=LATER - 1)
+    role = waiting(cluster, soon)
+    role.on_tick(cluster.state, LATER)
+    assert not role.was_taken_back(name_of(cluster, soon))
+
+
+def test_what_was_taken_back_and_comes_all_the_same_is_cancelled_once() -> None:
+    cluster, admit = TestCluster(), words()
+    task = name_of(cluster, admit)
+    role = kept(cluster, admit)
+    role.take_back(task)
+    assert role.on_ledger(TaskAdmitted(task, 1)) == [Propose(Cancel(task=task))]
+    assert role.on_ledger(TaskAdmitted(task, 1)) == []
+
+
+def test_of_what_was_taken_back_the_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, admits = TestCluster(), [words(b"%d" % each) for each in range(3)]
+    role = waiting(cluster, *admits)
+    monkeypatch.setattr(asked_module, "TASKS_MAX", 2)
+    names = [name_of(cluster, each) for each in admits]
+    for task in names:
+        role.take_back(task)
+    assert [role.was_taken_back(task) for task in names] == [False, True, True]
+
+
 def test_the_same_words_signed_once_more_take_the_place_of_their_first_record() -> None:
     cluster, admit = TestCluster(), words()
     role = kept(cluster, admit)
@@ -178,10 +220,10 @@ def test_the_same_words_signed_once_more_take_the_place_of_their_first_record() 
 def test_what_the_pool_refused_is_proposed_again_at_each_look_until_it_is_taken() -> None:
     cluster, admit = TestCluster(), words()
     role = kept(cluster, admit)
-    assert not role.on_refused(hash_of(words(b"another's")))
+    assert role.on_refused(hash_of(words(b"another's")))
     look_ms = LATER
-    for _ in range(2):
-        assert role.on_refused(hash_of(admit))
+    for is_news in (True, False):
+        assert role.on_refused(hash_of(admit)) is is_news  # its owner is told why, once
         look_ms += LOOK_MS
         assert role.on_tick(cluster.state, look_ms) == [Propose(admit)]
         assert role.on_signed(signed(admit), look_ms) == []

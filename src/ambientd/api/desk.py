@@ -333,7 +333,9 @@ class Desk:
     async def cancel(self, request: requests.CancelTask) -> replies.Task:
         """Take a task of this node back, and answer once the log has decided, if it has it."""
         if (waiting := self.waiting.named(request.task)) is not None:
-            return await self.waiting.take_back(waiting)
+            told = await self.waiting.take_back(waiting)
+            if self._state.task(waiting) is None:
+                return told  # else a block came first, and the log is to cancel it
         task, entry = self._find(request.task)
         if entry.submitter != self._id:
             who = f"that is {name_of(self._state, entry.submitter)}: ask its owner"

@@ -9,6 +9,11 @@ WAITING = "waiting"
 TAKEN_BACK = "taken back"
 """States of a task that the log does not have; the ledger names none of its states so."""
 
+_TASKS = (
+    "`ambientctl task list` shows the ones this node knows, and "
+    f"`ambientctl task list --state {WAITING}` what the log has not taken yet"
+)
+
 
 def match_node(text: str, names: Mapping[str, str], what: str = "node") -> str:
     """Find the one node of that name, or whose id starts so; raise OperationError for none or two.
@@ -47,7 +52,7 @@ def match_id(prefix: str, known: Iterable[str], what: str = "task") -> str:
                 raise OperationError("ambiguous", msg, "give more digits of the id")
             first = candidate
     if first is None:
-        hint = "`ambientctl task list` shows the ones this node knows" if what == "task" else ""
+        hint = _TASKS if what == "task" else ""
         msg = f"no {what} {prefix} is known here"
         raise OperationError("not_found", msg, hint)
     return first

@@ -58,11 +58,12 @@ class Submitting:
         task = task_id(self._id, nonce, spec)
         if self._state.task(task) is not None:
             return replies.Submitted(task_id=task.hex(), known=True)
-        if task in self._chronicle.rejected:
+        self._check_wanted(task)
+        admit = self._parts.node.asked.words_of(task)
+        if admit is None and task in self._chronicle.rejected:
             # The log takes a record once, and this one would be the same record again.
             msg = f"the task was not admitted: {self._chronicle.rejected[task]}"
             raise OperationError("rejected", msg, "ask again with another nonce")
-        admit = self._parts.node.asked.words_of(task)
         if admit is None or admit.until_ms < self._parts.now() + DEADLINE_S * 1000:
             if admit is None:
                 self._check_nonce(task, nonce, spec)
@@ -79,7 +80,14 @@ class Submitting:
             raise OperationError("rejected", msg, self._hint_on(spec))
         if event is not None or self._state.task(task) is not None:
             return replies.Submitted(task_id=task.hex())
+        self._check_wanted(task)
         raise await self._not_in_time(task, admit)
+
+    def _check_wanted(self, task: TaskId) -> None:
+        """Refuse what was taken back: who asks again may not know, and would undo it."""
+        if self._parts.node.asked.was_taken_back(task):
+            msg = f"task {task.hex()[:12]} was taken back before the log had it"
+            raise OperationError("rejected", msg, "ask again with another nonce")
 
     def _until_ms(self) -> int:
         return self._parts.now() + lasts_ms(self._state)

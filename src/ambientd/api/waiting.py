@@ -22,7 +22,7 @@ from ambientd.runtime.service import Parts
 
 ADMIT_MS = 600_000
 _LOOK_S = 0.02
-REACHED = "a node that its record has reached may still bring it into the log: cancel it then"
+REACHED = "a node that its record has reached may still bring it into the log: it is cancelled then"
 
 
 class Waiting:

@@ -159,7 +159,8 @@ class Node:
         if sealed := self._cores.worker.seal(self._now):
             self._roles_due_ms = None
             self._roles(sealed)
-        while signed := self._proposals.take():
+        while taken := self._proposals.take():
+            signed = self._cores.asked.wanted(taken)
             self._roles(self._cores.asked.on_signed(signed, self._now))
             self._log(log_events.RecordsSubmitted(tuple(signed.values())))
         return self._drained()
@@ -365,7 +366,7 @@ class Node:
             case log_effects.PeerFault(sender=sender, reason=reason):
                 self._out.append(PeerMisbehaved(NodeId(sender), reason))
             case log_effects.RecordRefused(record_hash=digest, reason=reason):
-                if not self._cores.asked.on_refused(digest):
+                if self._cores.asked.on_refused(digest):
                     self._out.append(RecordDropped(digest, reason))
             case log_effects.EvidenceFound(culprit=culprit, evidence=evidence, epoch=epoch):
                 self._on_evidence(NodeId(culprit), LogEvidence(epoch, evidence))

@@ -6,7 +6,9 @@
 A task that is in the log within a second leaves no row behind. One that waits longer is kept before
 its submitter is told so, and is proposed again after a start, with the very words it was asked by:
 the log takes a task once by its name, and none after the time that these words give. But the log's
-time stands still without a quorum; so words that wait no more leave this node's pool as well.
+time stands still without a quorum; so words that wait no more leave this node's pool as well. What
+its owner took back is remembered while the ledger could still take it: it is not proposed again,
+and if a peer brings it in, its CANCEL is.
 """
 
 from collections.abc import Mapping
@@ -20,7 +22,7 @@ from ambientd.ledger.events import LedgerEvent, RecordRejected, TaskAdmitted
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.effect import PersistAsked, Propose, RoleEffect, Withdraw
-from ambientd.model.record import Admit, Body
+from ambientd.model.record import Admit, Body, Cancel
 
 KEPT_AFTER_MS = 1_000
 LOOK_MS = 5_000
@@ -39,6 +41,8 @@ class _Words:
     """Of the task's row, be it of words before these; 0 while it has none."""
     record: bytes = b""
     """Leaf hash of the record that says them, once it is signed."""
+    was_refused: bool = False
+    """By the pool, at least once."""
 
 
 class Asked:
@@ -52,6 +56,8 @@ class Asked:
         self._of_record: dict[bytes, TaskId] = {}
         self._refused: dict[TaskId, None] = {}
         """Whose record the pool did not take."""
+        self._taken_back: dict[TaskId, int] = {}
+        """Until when, in block time, the ledger could still take it."""
         self._look_ms = 0
         self._now = 0
         self._strange: list[TaskId] = []
@@ -91,6 +97,16 @@ class Asked:
         """Give the words that a task waits with: who asks for it again says the same."""
         return self._words[task].admit if task in self._words else None
 
+    def was_taken_back(self, task: TaskId) -> bool:
+        """Tell whether its owner took a task back that others may still bring in."""
+        return task in self._taken_back
+
+    def wanted(self, records: Mapping[Body, bytes]) -> Mapping[Body, bytes]:
+        """Leave out tasks that were taken back while somebody asked for them once more."""
+        if not self._taken_back:
+            return records
+        return {body: record for body, record in records.items() if self._is_wanted(body)}
+
     @property
     def next_deadline(self) -> int | None:
         """Give when to look at what waits; None while nothing does."""
@@ -109,11 +125,17 @@ class Asked:
         return effects
 
     def on_refused(self, record: bytes) -> bool:
-        """Note that the pool did not take a record; tell whether it is proposed again later."""
+        """Note that the pool did not take a record; tell whether that is news of it.
+
+        What waits is proposed again at each look, and may be refused each time.
+        """
         task = self._of_record.get(record)
-        if task is not None:
-            self._refused[task] = None
-        return task is not None
+        if task is None:
+            return True
+        self._refused[task] = None
+        words = self._words[task]
+        is_first, words.was_refused = not words.was_refused, True
+        return is_first
 
     def on_tick(self, state: LedgerState, now: int) -> list[RoleEffect]:
         """Keep what has waited, let go of what is over, and propose again what was refused."""
@@ -123,7 +145,7 @@ class Asked:
             del self._due_ms[task]
             words = self._words[task]
             if self._is_over(task, state) or not self._fits:
-                effects += self.take_back(task)
+                effects += self._drop(task)
             else:
                 row_bytes = len(encode(words.admit))
                 self._row_bytes += row_bytes - words.row_bytes
@@ -140,7 +162,9 @@ class Asked:
         """Forget what the log has decided on."""
         match event:
             case TaskAdmitted(task=task):
-                return self._forget(task)
+                forgotten = self._forget(task)
+                was_taken_back = self._taken_back.pop(task, None) is not None
+                return [*forgotten, Propose(Cancel(task=task))] if was_taken_back else forgotten
             case RecordRejected(author=self._id, task=task, body=Admit() as admit):
                 # Other words for the same task may still come.
                 if task is not None and self.words_of(task) == admit:
@@ -150,10 +174,12 @@ class Asked:
         return []
 
     def take_back(self, task: TaskId) -> list[RoleEffect]:
-        """Forget what is wanted no more, in the pool as well; others may have its record."""
-        record = self._words[task].record if task in self._words else b""
-        forgotten = self._forget(task)
-        return [*forgotten, Withdraw(record)] if record else forgotten
+        """Let go of what its owner wants no more, and remember that: others may have its record."""
+        if task in self._words:
+            self._taken_back[task] = self._words[task].admit.until_ms
+            if len(self._taken_back) > TASKS_MAX:
+                del self._taken_back[next(iter(self._taken_back))]
+        return self._drop(task)
 
     def resume(self, state: LedgerState, now: int) -> list[RoleEffect]:
         """Propose again what was kept before the start, in the words of then."""
@@ -195,6 +221,17 @@ class Asked:
         task = next(iter(self._due_ms), None)
         return task if task is not None and self._now >= self._due_ms[task] else None
 
+    def _is_wanted(self, body: Body) -> bool:
+        if not isinstance(body, Admit):
+            return True
+        return task_id(self._id, body.nonce, body.spec) not in self._taken_back
+
+    def _drop(self, task: TaskId) -> list[RoleEffect]:
+        """Forget what waits no more, in the pool as well."""
+        record = self._words[task].record if task in self._words else b""
+        forgotten = self._forget(task)
+        return [*forgotten, Withdraw(record)] if record else forgotten
+
     def _forget(self, task: TaskId) -> list[RoleEffect]:
         words = self._words.pop(task, None)
         if words is None:
@@ -207,8 +244,10 @@ class Asked:
 
     def _let_go(self, state: LedgerState) -> list[RoleEffect]:
         """Let go of what the log has, as by a snapshot, and what it is to take no more."""
+        time_ms, names = state.meta.time_ms, self._taken_back.items()
+        self._taken_back = {task: until_ms for task, until_ms in names if until_ms >= time_ms}
         over = [task for task in self._words if self._is_over(task, state)]
-        return [effect for task in over for effect in self.take_back(task)]
+        return [effect for task in over for effect in self._drop(task)]
 
     def _is_over(self, task: TaskId, state: LedgerState) -> bool:
         time_ms = max(self._now, state.meta.time_ms)
