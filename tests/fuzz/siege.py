@@ -58,7 +58,7 @@ that it does not take (8 of 1 MiB): 136 MiB together."""
 STATUS_S_MAX = 5.0
 TASK_S_MAX = 20.0
 """Within these the owner has an answer, even where the attacker has one of two busy cores. A task
-waits for the log, which a flood of frames holds up: 0.1 to 2 s are usual, 20 s were seen."""
+waits for the log, where a flood of frames has the attacker's turns alone: 0.1 to 2 s are usual."""
 
 REST_PERCENT_MAX = 25.0
 """Of a core, once nobody attacks: what an attack leaves behind costs no more than an idle mesh."""
