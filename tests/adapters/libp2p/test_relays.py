@@ -7,14 +7,26 @@ from typing import Any
 
 import pytest
 import trio
+from libp2p.io.exceptions import ConnectionClosedError
+from trio.testing import wait_all_tasks_blocked
 
 from ambientd.adapters.libp2p import Libp2pTransport
-from ambientd.adapters.libp2p.foreign import Stream
+from ambientd.adapters.libp2p.delimited import read_message, write_message
+from ambientd.adapters.libp2p.foreign import Host, Stream
+from ambientd.adapters.libp2p.host import CONNECTIONS_PER_PEER_MAX, connections_to, dial
+from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.adapters.libp2p.link import READ_BYTES
-from ambientd.adapters.libp2p.relays import Relays
+from ambientd.adapters.libp2p.relays import (
+    HOP,
+    MESSAGE_BYTES_MAX,
+    STOP,
+    Relays,
+    _Circuit,
+    messages,
+)
 from ambientd.ports.discovery import RelayLimits
 from ambientd.ports.transport import HostPort
-from tests.adapters.libp2p.support import node
+from tests.adapters.libp2p.support import node, raw_host
 from tests.ports.transport_contract import NODES, at, until_connected
 
 pytestmark = pytest.mark.net
@@ -192,3 +204,104 @@ async def test_a_relay_that_tampers_ends_nothing_but_its_circuit(
     async with circle() as nodes:
         await nodes.until_linked()
         assert nodes.small.counters()["circuit_failed"] == 1
+
+
+async def connect_through(stream: Stream, host: Host) -> Any:
+    """Connect to the large node over a stream that a relay has agreed to."""
+    circuit = _Circuit(stream, True)
+    return await host.get_network().upgrade_outbound_raw_conn(circuit, peer_id_of(NODES[LARGE]))
+
+
+async def brought(host: Host, number: int) -> tuple[Stream, int]:
+    """Say as a relay to the large node that this one comes; give the stream, and its answer."""
+    stream = await host.new_stream(peer_id_of(NODES[LARGE]), [STOP])
+    asked = messages.StopMessage(type=messages.StopMessage.CONNECT)
+    asked.peer.id = peer_id_of(NODES[number]).to_bytes()
+    await write_message(stream, asked)
+    said = await read_message(stream, messages.StopMessage, MESSAGE_BYTES_MAX)
+    return stream, said.status
+
+
+async def asked_for(host: Host) -> Stream:
+    """Ask the relay for a circuit to the large node."""
+    stream = await host.new_stream(peer_id_of(NODES[RELAY]), [HOP])
+    asked = messages.HopMessage(type=messages.HopMessage.CONNECT)
+    asked.peer.id = peer_id_of(NODES[LARGE]).to_bytes()
+    await write_message(stream, asked)
+    said = await read_message(stream, messages.HopMessage, MESSAGE_BYTES_MAX)
+    assert said.status == messages.OK
+    return stream
+
+
+@asynccontextmanager
+async def reserved() -> AsyncIterator[tuple[Libp2pTransport, Libp2pTransport]]:
+    """A relay, and the large node, which has reserved with it."""
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(node(RELAY, link_deadline_s=600.0))
+        large = await stack.enter_async_context(node(LARGE, link_deadline_s=600.0))
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        Relays(relay.inside, SERVES)
+        relays = await reserve(nursery, large, relay)
+        with trio.fail_after(60):
+            while not relays.reserved():
+                await trio.sleep(0.05)
+        yield relay, large
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_comes_by_circuits_again_and_again_has_its_last_few_connections_alone() -> None:
+    async with reserved() as (relay, large), raw_host(SMALL) as member:
+        await dial(member, peer_id_of(NODES[RELAY]), relay.address)
+        connections = [
+            await connect_through(await asked_for(member), member)
+            for _ in range(CONNECTIONS_PER_PEER_MAX + 1)
+        ]
+        with trio.fail_after(60):
+            await connections[0].event_closed.wait()
+        assert not any(each.is_closed for each in connections[1:])
+        assert large.counters()["peer_connections_full"] == 1
+
+
+async def test_a_relay_brings_nobody_but_whom_it_names_and_never_itself() -> None:
+    async with reserved() as (relay, large):
+        host = relay.inside.host
+        _, answer = await brought(host, RELAY)
+        assert answer == messages.PERMISSION_DENIED
+        stream, answer = await brought(host, SMALL)
+        assert answer == messages.OK
+        connection = await connect_through(stream, host)
+        await counted(large, "circuit_of_another")
+        with trio.fail_after(60):
+            await connection.event_closed.wait()
+            while len(connections_to(large.inside.host, NODES[RELAY])) > 1:
+                await trio.sleep(0.05)
+
+
+class Silent:
+    """A stream through a relay that says nothing, and ends nothing either."""
+
+    async def read(self, n: int | None = None) -> bytes:
+        del n
+        await trio.sleep_forever()
+        return b""
+
+    async def close(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_nothing_reads_on_at_a_circuit_that_is_closed_here() -> None:
+    circuit, ended = _Circuit(Silent(), False), trio.Event()
+
+    async def read() -> None:
+        with pytest.raises(ConnectionClosedError):
+            await circuit.read(1)
+        ended.set()
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await wait_all_tasks_blocked()
+            await circuit.close()
+            await ended.wait()
+        with pytest.raises(ConnectionClosedError):
+            await circuit.read(1)

@@ -124,22 +124,21 @@ class _Swarm(Swarm):  # type: ignore[misc]
             return
         muxed = await self._shake_hands(stream, maddr)
         if muxed is not None:
-            part = contain(self._part_with_oldest, "close_raised", self._counters)
-            await part(muxed.peer_id)
+            await self.part_with_oldest(muxed.peer_id)
             await muxed.event_closed.wait()
 
-    async def _part_with_oldest(self, peer_id: PeerId) -> None:
-        """Close what a peer has dialled beyond its share: each connection has buffers of its own.
+    async def part_with_oldest(self, peer_id: PeerId) -> None:
+        """Close what a peer has dialled beyond its share, by whatever way it came.
 
-        The original lets connections be for their first 20 s, however many there are.
+        Each connection has buffers of its own; the original lets connections be for their first
+        20 s, however many there are.
         """
         dialled = [
             each for each in self.get_connections(peer_id) if not each.muxed_conn.is_initiator
         ]
         for connection in dialled[:-CONNECTIONS_PER_PEER_MAX]:
             self._counters.note("peer_connections_full", peer=str(peer_id))
-            await connection.muxed_conn.secured_conn.close()  # or a last frame waits to be taken
-            await connection.close()
+            await contain(_close_at_once, "close_raised", self._counters)(connection)
 
     async def _shake_hands(self, stream: Stream, maddr: Foreign) -> Foreign:
         """Find out who connects; nothing where no key is shown, or too many try at once."""
@@ -164,6 +163,11 @@ class _Swarm(Swarm):  # type: ignore[misc]
         finally:
             self._handshakes.leave(scope)
         return None
+
+
+async def _close_at_once(connection: Connection) -> None:
+    await connection.muxed_conn.secured_conn.close()  # or a last frame waits to be taken
+    await connection.close()
 
 
 class _Host(BasicHost):  # type: ignore[misc]

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any, Final
 
 import trio
+from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.network.connection.raw_connection import RawConnection
 from multiaddr import Multiaddr
 
@@ -39,6 +40,25 @@ RESERVATION_S = 3_600
 
 class _Circuit(RawConnection):  # type: ignore[misc]
     """A stream through a relay as a connection, whose other end's address nobody here knows."""
+
+    def __init__(self, stream: Stream, initiator: bool) -> None:
+        super().__init__(stream, initiator)
+        self._reading = trio.CancelScope()
+        self._is_closed = False
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Read until it is closed here: a stream that we reset leaves its reader waiting."""
+        if not self._is_closed:
+            with trio.CancelScope() as self._reading:
+                data: bytes = await super().read(n)
+                return data
+        raise ConnectionClosedError("this end has closed the circuit")
+
+    async def close(self) -> None:
+        """Close it, and end what reads it."""
+        self._is_closed = True
+        self._reading.cancel()
+        await super().close()
 
     def get_remote_address(self) -> None:
         """Not the relay's, or it would be dialled for who is behind it."""
@@ -265,7 +285,8 @@ class Relays:
             asked = await read_message(stream, messages.StopMessage, MESSAGE_BYTES_MAX)
         source = node_id_of(PeerId(asked.peer.id))
         answer = messages.StopMessage(type=messages.StopMessage.STATUS, status=messages.OK)
-        if relay not in self._mine.relays or source is None or not self._is_allowed(source):
+        is_brought = source is not None and source != relay and self._is_allowed(source)
+        if relay not in self._mine.relays or not is_brought:
             answer.status = messages.PERMISSION_DENIED
             await write_message(stream, answer)
             return
@@ -274,6 +295,12 @@ class Relays:
             muxed = await self._swarm.upgrade_inbound_raw_conn(
                 _Circuit(stream, False), Multiaddr("/p2p-circuit")
             )
+        if node_id_of(muxed.peer_id) != source:
+            self._counters.note("circuit_of_another", peer=str(muxed.peer_id))
+            await muxed.secured_conn.close()  # or a last frame waits to be taken
+            await muxed.close()
+            return
+        await self._swarm.part_with_oldest(muxed.peer_id)
         await self._hold(muxed, stream)
 
     async def _hold(self, muxed: Any, stream: Stream) -> None:  # noqa: ANN401

@@ -36,6 +36,7 @@ TROUBLE_WORDS: Mapping[str, str] = MappingProxyType(
         "blob_serving_late": "a peer took a blob too slowly; it was left",
         "buffers_overrun": "a peer sent more than is read of it; its connection was closed",
         "circuit_failed": "a relay brought a connection that came to nothing; another is tried",
+        "circuit_of_another": "a relay brought another node than it named; its circuit was ended",
         "close_raised": "closing a connection failed; the node goes on",
         "connection_raised": "handling a connection failed; the node goes on",
         "connections_full": "more nodes connected than this one has slots for; one was let go",
