@@ -1,5 +1,6 @@
 """A program asks no daemon but root's and its own user's."""
 
+import ctypes
 import os
 import socket
 import sys
@@ -12,12 +13,13 @@ import trio
 
 from ambientd.api.client import Client
 from ambientd.api.operations import STATUS
-from ambientd.api.peer_user import check_daemon, peer_user
+from ambientd.api.peer_user import check_daemon, is_root_or_own, peer_user
 from ambientd.api.requests import GetStatus
 from ambientd.client.links import LocalLink
 from ambientd.errors import UnreachableError
 
 NOBODY, SOMEBODY = 65_534, 4_294_000_000
+INTO_A_USER_NAMESPACE = 0x1000_0000
 
 pytestmark = [
     pytest.mark.net,
@@ -103,3 +105,35 @@ def test_roots_and_ones_own_is_asked_and_root_asks_anybody(
 
     with listening_as(user, anywhere):
         in_a_child(asker, ask)
+
+
+def into_a_namespace_that_maps_nobody() -> None:
+    if ctypes.CDLL(None, use_errno=True).unshare(INTO_A_USER_NAMESPACE):
+        raise OSError(ctypes.get_errno(), "no user namespace")
+
+
+@pytest.fixture
+def _namespaces() -> None:
+    try:
+        in_a_child(1_000, into_a_namespace_that_maps_nobody)
+    except AssertionError:
+        pytest.skip("this system gives a user no namespace")
+
+
+@as_root
+@pytest.mark.usefixtures("_namespaces")
+@pytest.mark.parametrize("user", [NOBODY, SOMEBODY])
+def test_the_number_of_all_who_have_none_in_a_namespace_is_not_ones_own(
+    anywhere: Path, user: int
+) -> None:
+    def ask() -> None:
+        into_a_namespace_that_maps_nobody()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(anywhere))
+            assert peer_user(connection) == os.getuid() == NOBODY
+            assert not is_root_or_own(NOBODY)
+            with pytest.raises(UnreachableError, match="uid_map"):
+                check_daemon(connection, anywhere)
+
+    with listening_as(user, anywhere):
+        in_a_child(1_000, ask)

@@ -4,7 +4,6 @@ Whoever may connect is this user or root; still every size, count and time is bo
 input ends at most its own connection, so that a broken script cannot take the node down.
 """
 
-import os
 import socket
 from collections.abc import Awaitable, Mapping
 from contextlib import aclosing, suppress
@@ -30,7 +29,7 @@ from ambientd.api.frames import (
 )
 from ambientd.api.misfits import misfit_of
 from ambientd.api.operations import OPERATIONS, Failure, Operation, OperationError
-from ambientd.api.peer_user import peer_user
+from ambientd.api.peer_user import is_root_or_own, peer_user
 from ambientd.api.socket_file import SocketFile
 from ambientd.api.under_key import KEYED, Keyed, request_hash
 from ambientd.codec.digest import sha256
@@ -135,7 +134,7 @@ class LocalSocket:
 
     def _check_caller(self, stream: trio.SocketStream) -> None:
         user = peer_user(stream.socket)
-        if user is not None and user not in (0, os.getuid()):
+        if user is not None and not is_root_or_own(user):
             msg = f"user {user} may not drive this node"
             raise OperationError("forbidden", msg, "run as the daemon's user or as root")
         if self._connections >= self._limits.connections_max:
