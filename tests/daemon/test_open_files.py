@@ -87,18 +87,21 @@ def test_a_node_is_warned_of_whose_peers_callers_and_workers_need_more_than_may_
 ) -> None:
     usual = Config()
     many = replace(usual, limits=replace(usual.limits, peers_max=400))
+    more = replace(usual, limits=replace(usual.limits, peers_max=286))
     served = replace(usual, http=replace(usual.http, enabled=True))
     held_to(monkeypatch, 1_024)
-    # 256 and 800 connections; 64 callers with a file each, over HTTP 128 more; two workers.
+    # 256, 572 and 800 connections; 64 callers with a file each, over HTTP 128 more; two workers;
+    # 256 handshakes and 64 files of a store.
     assert files_short(usual, 1) == 0
-    assert files_short(many, 1) == 0
-    assert files_short(many, 2) == 2 * (800 + 64 + 4) - 1_024
-    assert files_short(replace(many, http=served.http), 1) == 800 + 384 + 4 - 1_024
+    assert files_short(more, 1) == 0
+    assert files_short(replace(more, limits=replace(usual.limits, peers_max=287)), 1) == 2
+    assert files_short(many, 2) == 2 * (800 + 64 + 4 + 320) - 1_024
+    assert files_short(replace(many, http=served.http), 1) == 800 + 384 + 4 + 320 - 1_024
     with capture_logs() as said:
         warn_of_files(usual, 1)
         assert not said
         warn_of_files(replace(many, http=served.http), 1)
-    assert [(each["log_level"], each["short"]) for each in said] == [("warning", 164)]
+    assert [(each["log_level"], each["short"]) for each in said] == [("warning", 484)]
     held_to(monkeypatch, OPEN_FILES)
     assert files_short(replace(many, http=served.http), 1) == 0
     held_to(monkeypatch, resource.RLIM_INFINITY)

@@ -5,6 +5,8 @@ from typing import Final
 
 import structlog
 
+from ambientd.adapters.libp2p.host import HANDSHAKES_MAX
+from ambientd.adapters.rocks_store import OPEN_FILES_MAX
 from ambientd.config.options import Config
 from ambientd.daemon.open_files import HTTP_PART, LOCAL_PART, callers_max
 
@@ -16,6 +18,9 @@ CONNECTIONS_A_PEER: Final = 2
 FILES_A_CALLER: Final = 2
 FILES_A_WORKER: Final = 2
 """A caller has its connection and a file that is read or written for it, a worker two pipes."""
+
+FILES_A_NODE: Final = HANDSHAKES_MAX + OPEN_FILES_MAX
+"""Strangers' handshakes, 256, and its store's files: 64 of RocksDB's tables; of SQLite's fewer."""
 
 
 def warn_of_files(config: Config, nodes: int) -> None:
@@ -30,10 +35,7 @@ def warn_of_files(config: Config, nodes: int) -> None:
 
 
 def files_short(config: Config, nodes: int) -> int:
-    """Give how many files so many such nodes in one process lack at their busiest; 0: none.
-
-    What the store and the log have open comes on top.
-    """
+    """Give how many files so many such nodes in one process lack at their busiest; 0: none."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return 0
@@ -42,4 +44,4 @@ def files_short(config: Config, nodes: int) -> int:
         callers += callers_max(config.http.connections_max, HTTP_PART, nodes)
     peers, workers = config.limits.peers_max, config.execution.workers
     wanted = CONNECTIONS_A_PEER * peers + FILES_A_CALLER * callers + FILES_A_WORKER * workers
-    return max(0, nodes * wanted - soft)
+    return max(0, nodes * (wanted + FILES_A_NODE) - soft)
