@@ -100,7 +100,8 @@ class Cost:
         return memory, percent, f"{self.status_s:.2f}", f"{self.task_s:.2f}"
 
     def check(self, where: str) -> None:
-        """Hold what was seen against what is claimed."""
+        """Hold what was seen against what is claimed, of something that has come to be done."""
+        assert self.sent_bytes, f"{where}: nothing went out, so nothing was seen: {self}"
         assert self.grown_bytes <= GROWTH_BYTES_MAX, f"{where}: {self}"
         assert self.status_s <= STATUS_S_MAX, f"{where}: {self}"
         assert self.task_s <= TASK_S_MAX, f"{where}: {self}"
