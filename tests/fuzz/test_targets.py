@@ -33,6 +33,7 @@ EXCEPT: Final[MappingProxyType[str, tuple[str, ...]]] = MappingProxyType(
             "roles.pegging.book:",
             "runtime.backup:_head_of",
             "runtime.persistence:_",
+            "runtime.persistence:asked_tasks",
             "runtime.row_versions:",
         ),
         "what came through a reader that is tried, and was checked there": (
