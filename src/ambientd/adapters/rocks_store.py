@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ambientd.adapters.durable_files import sync_directory
 from ambientd.adapters.row_checks import CHECK_BYTES, RESTORE, Tally, row_check
 from ambientd.errors import ConfigError, StoreError
-from ambientd.ports.store import Put, StoreTable, Write, checked
+from ambientd.ports.store import OPEN_FILES_MAX, Put, StoreTable, Write, checked
 
 if TYPE_CHECKING:
     from rocksdict import Options, Rdict, ReadOptions, WriteOptions
@@ -24,7 +24,6 @@ WRITE_BUFFER_BYTES = 8 * MIB
 ALL_BUFFERS_BYTES = 16 * MIB
 BLOCK_CACHE_BYTES = 16 * MIB
 LOGS_BYTES_MAX = 32 * MIB
-OPEN_FILES_MAX = 64
 SCAN_ROWS = 256
 
 _FORMAT_NAME = b"ambient store "

@@ -6,9 +6,9 @@ from typing import Final
 import structlog
 
 from ambientd.adapters.libp2p.host import HANDSHAKES_MAX
-from ambientd.adapters.rocks_store import OPEN_FILES_MAX
 from ambientd.config.options import Config
 from ambientd.daemon.open_files import HTTP_PART, LOCAL_PART, callers_max
+from ambientd.ports.store import OPEN_FILES_MAX
 
 log = structlog.get_logger("ambientd")
 

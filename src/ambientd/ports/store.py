@@ -15,6 +15,9 @@ T = TypeVar("T")
 KEY_BYTES_MAX = 512
 VALUE_BYTES_MAX = 16 * 1024 * 1024
 
+OPEN_FILES_MAX = 64
+"""A store has no more files open at a time."""
+
 
 class StoreTable(StrEnum):
     """Every table there is; a new one is added here and nowhere else."""
