@@ -15,8 +15,9 @@ from ambientd.api.handlers import build_handlers
 from ambientd.api.operations import OperationError
 from ambientd.api.requests import CancelTask, SubmitTask
 from ambientd.codec.canonical import encode
+from ambientd.codec.statements import task_id
 from ambientd.config.options import Config
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.learning_effect import RoundWish
 from ambientd.model.record import Admit, Cancel, Record
 from ambientd.node.build import NodeOptions, beacon_tip, build_node
@@ -303,10 +304,18 @@ class TrioHost(Resident):
                 await self._submit(wish, life)
             case Cancel(task=task):
                 await self._ask(life, operations.TASK_CANCEL.name, CancelTask(task=task.hex()))
+                if self.node is not None and self.node.asked.was_taken_back(task):
+                    self._want_no_more(task)
             case Record():
                 await life.pump.post(RecordOffered(wish))
             case _:
                 await life.pump.post(BodiesProposed((wish,)))
+
+    def _want_no_more(self, task: TaskId) -> None:
+        """Forget a task that its owner took back before the log had it: it is not to come."""
+        for name, wish in list(self.wanted.items()):
+            if isinstance(wish, Admit) and task_id(NodeId(self.key), wish.nonce, wish.spec) == task:
+                del self.wanted[name]
 
     async def _submit(self, wish: Admit, life: Life) -> None:
         """Ask again, with the same nonce, until the log has decided."""
