@@ -1,9 +1,11 @@
 """Executions in stretches end as whole ones do, and go on where a stop left them."""
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 import trio
 
@@ -23,6 +25,9 @@ from tests.runtime.pools import SEED, pool_of, prepare
 TASK = TaskId(b"\x07" * 32)
 STEP = 50_000_000
 COUNT = 40_000_000
+ANOTHER = b"\x00\x04\x03pad"
+"""A section without a meaning: the module has another name by it."""
+
 LIMITS = ExecutionLimits(gas_max=2_000_000_000, wall_ms_max=60_000)
 
 
@@ -162,10 +167,18 @@ async def test_a_module_that_is_not_made_pausable_in_time_is_executed_whole(
 ) -> None:
     async with pool_of() as pool:
         ready = await ready_of(pool)
+        long = LongExecutions(pool.stretching, NotedStates(tmp_path), STEP)
+        assert await long.execute(TASK, call(1), ready.prepared, CpuSpent()), "its worker is up"
         hasty = replace(pool.stretching._options, prepare_wall_ms_max=0)
         monkeypatch.setattr(pool.stretching, "_options", hasty)
-        long = LongExecutions(pool.stretching, NotedStates(tmp_path), STEP)
-        assert await long.execute(TASK, call(), ready.prepared, CpuSpent()) is None
+        other = replace(call(), module=spin() + ANOTHER)
+        workers = psutil.Process().children(recursive=True)
+        for each in workers:
+            each.suspend()  # or it might have answered before anybody looked at the clock
+        assert await long.execute(TASK, other, ready.prepared, CpuSpent()) is None
+        for each in workers:
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
 
 
 async def test_a_large_state_is_kept_less_often(tmp_path: Path) -> None:
