@@ -1,7 +1,9 @@
 """What every test can count on, and how workers that share a suite are dealt their tests."""
 
+import faulthandler
 import os
 import signal
+from collections.abc import Generator
 from itertools import groupby
 
 import pytest
@@ -19,6 +21,31 @@ settings.load_profile("any machine")
 # Where a run says so, what starts real daemons may fail once: on a machine that does much else,
 # some of hundreds wait too long (ADR 95). Cores, simulated worlds, files: a failure is a failure.
 MAY_REPEAT = ("mesh", "browser") if os.environ.get("AMBIENT_REPEATS") else ()
+
+# The longest takes three minutes beside others; what is marked so may take longer.
+TEST_S_MAX = 600
+PATIENT = ("hunt", "prover", "neon")
+STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the error stream as it is before tests are captured."""
+    config.stash[STDERR] = os.dup(2)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """End the process, with the stacks of its threads, where a test hangs.
+
+    From a thread that needs neither the interpreter nor an event loop: a test may hang in the code
+    of an engine. Another worker of `-n` takes over, and the test counts as failed.
+    """
+    if not any(map(item.get_closest_marker, PATIENT)):
+        faulthandler.dump_traceback_later(TEST_S_MAX, exit=True, file=item.config.stash[STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(trylast=True)

@@ -175,10 +175,12 @@ async def test_a_module_that_is_not_made_pausable_in_time_is_executed_whole(
         workers = psutil.Process().children(recursive=True)
         for each in workers:
             each.suspend()  # or it might have answered before anybody looked at the clock
-        assert await long.execute(TASK, other, ready.prepared, CpuSpent()) is None
-        for each in workers:
-            with suppress(psutil.NoSuchProcess):
-                each.resume()
+        try:
+            assert await long.execute(TASK, other, ready.prepared, CpuSpent()) is None
+        finally:
+            for each in workers:
+                with suppress(psutil.NoSuchProcess):
+                    each.resume()
 
 
 async def test_a_large_state_is_kept_less_often(tmp_path: Path) -> None:
