@@ -145,6 +145,28 @@ async def test_what_its_owner_takes_back_is_not_brought_again_by_who_asked_for_i
         assert it.node.consensus.pending_records == before
 
 
+async def test_who_waits_for_a_task_that_is_taken_back_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "DEADLINE_S", 600.0)
+    store = MemoryStore()
+    heard: list[OperationError] = []
+    async with office(tmp_path, MEMBERS, store) as it, trio.open_nursery() as nursery:
+
+        async def asks() -> None:
+            heard.append(await refusal(it))
+
+        nursery.start_soon(asks)
+        while not asked_tasks(store):
+            await trio.sleep(0.01)
+        [task] = (each.hex() for each in asked_tasks(store))
+        await it.desk.cancel(CancelTask(task=task))
+        with trio.fail_after(60):
+            while not heard:
+                await trio.sleep(0.01)
+    assert f"task {task[:12]} was taken back before the log had it" in str(heard[0])
+
+
 async def test_a_task_that_a_block_brings_while_it_is_taken_back_is_cancelled_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,7 +178,7 @@ def test_who_loses_the_daemon_during_a_run_hears_what_becomes_of_the_task(
     assert code == 3
     assert "the daemon went away; " in err
     assert said in err
-    assert "`ambientctl task list` shows it" in err
+    assert "`ambientctl task list`" in err
 
 
 def test_a_task_that_was_on_its_way_to_a_daemon_that_died_is_spoken_of(

@@ -21,6 +21,7 @@ from ambientd.ledger.tasks import OPEN_TASKS_MAX
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.record import Admit
 from ambientd.model.task import TaskSpec
+from ambientd.node.event import TaskTakenBack
 from ambientd.ports.keys import DrawSecret
 from ambientd.rules.rewards import escrow_of
 from ambientd.runtime.news import of_no_other
@@ -71,14 +72,14 @@ class Submitting:
             admit = Admit(nonce=nonce, spec=spec, until_ms=self._until_ms())
         self.on_submitted(task)
 
-        def is_admitted(event: object) -> bool:
-            return isinstance(event, TaskAdmitted) and event.task == task
+        def is_decided(event: object) -> bool:
+            return isinstance(event, TaskAdmitted | TaskTakenBack) and event.task == task
 
-        event = await outcome_of(self._parts, self._id, admit, is_admitted, of_no_other(task))
+        event = await outcome_of(self._parts, self._id, admit, is_decided, of_no_other(task))
         if isinstance(event, RecordRejected):
             msg = f"the task was not admitted: {event.reason}"
             raise OperationError("rejected", msg, self._hint_on(spec))
-        if event is not None or self._state.task(task) is not None:
+        if isinstance(event, TaskAdmitted) or self._state.task(task) is not None:
             return replies.Submitted(task_id=task.hex())
         self._check_wanted(task)
         raise await self._not_in_time(task, admit)

@@ -17,6 +17,7 @@ from ambientd.model.base import NodeId, TaskId
 from ambientd.model.record import Admit
 from ambientd.model.task import TaskState
 from ambientd.node.event import TaskTakenBack
+from ambientd.runtime.news import TakenBackTold
 from ambientd.runtime.persistence import keeps_asked
 from ambientd.runtime.service import Parts
 
@@ -51,10 +52,12 @@ class Waiting:
     async def take_back(self, task: TaskId) -> replies.Task:
         """Forget it, on disk and on its way; what has left this node is out of its hands."""
         shown = replace(self.shown(task, TAKEN_BACK), reason=REACHED)
-        await self._parts.pump.post(TaskTakenBack(task))
+        taken_back = TaskTakenBack(task)
+        await self._parts.pump.post(taken_back)
         with trio.move_on_after(DEADLINE_S):
             while await self._is_here(task):  # noqa: ASYNC110  # a row that goes tells nobody
                 await trio.sleep(_LOOK_S)
+            self._parts.news.tell(TakenBackTold(taken_back, self._parts.now()))
             return shown
         msg = f"this node did not take the task back within {DEADLINE_S:.0f} s"
         raise OperationError("unavailable", msg, "`ambientctl status` tells what it lacks")

@@ -42,6 +42,9 @@ from ambientd.cli.named_modules import brought, is_named, with_module
 from ambientd.cli.task_steps import steps_of
 from ambientd.errors import UnreachableError, UsageError
 
+TASKS = "`ambientctl task list` and `ambientctl task list --state waiting`"
+"""Where to look for a task of which it is not known how far it came."""
+
 RECEIPT_WAIT_S = 30.0
 """So long `--receipt` waits for what makes a receipt one that strangers believe."""
 
@@ -133,7 +136,7 @@ def _submit(client: Client, request: requests.SubmitTask) -> replies.Submitted:
         try:
             return client.call(operations.TASK_SUBMIT, request)
         except UnreachableError as error:
-            hint = "it may have taken the task; `ambientctl task list` shows it if so, once it runs"
+            hint = f"it may have taken the task; once it runs, {TASKS} show it if so"
             raise UnreachableError(f"{error}; {hint}") from None
 
 
@@ -143,7 +146,7 @@ def handing() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        warn("ambientctl: the node may have taken the task by now; see `ambientctl task list`")
+        warn(f"ambientctl: the node may have taken the task by now; see {TASKS}")
         raise
 
 

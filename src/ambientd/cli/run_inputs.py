@@ -35,6 +35,7 @@ from ambientd.cli.files import STANDARD_STREAM, check_writable, write_file
 from ambientd.cli.many_inputs import Input, read_inputs
 from ambientd.cli.named_modules import brought, is_named, with_module
 from ambientd.cli.run_command import (
+    TASKS,
     TERMINAL_STATES,
     RunArguments,
     handing,
@@ -54,7 +55,6 @@ LOOK_S = 0.5
 """So often a bar is brought up to date."""
 
 _NONCE_BYTES = 16
-_TASKS = "`ambientctl task list` and `ambientctl task list --state waiting`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,10 +205,10 @@ def _submit(client: Client, request: requests.SubmitTask) -> replies.Submitted:
     except OperationError as error:
         if "--nonce" not in error.hint:  # which is for one input
             raise
-        hint = f"it may be taken later: look at {_TASKS} before you ask again"
+        hint = f"it may be taken later: look at {TASKS} before you ask again"
         raise OperationError(error.code, error.message, hint) from None
     except UnreachableError as error:
-        hint = f"it may have taken one task more; see {_TASKS} once it is there again"
+        hint = f"it may have taken one task more; see {TASKS} once it is there again"
         raise UnreachableError(f"{error}; {hint}") from None
 
 

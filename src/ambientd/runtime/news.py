@@ -12,6 +12,7 @@ import trio
 
 from ambientd.model.base import TaskId
 from ambientd.node.effect import Told
+from ambientd.node.event import TaskTakenBack
 from ambientd.ports.anchors import AnchorSent
 
 LISTENERS_MAX = 64
@@ -26,7 +27,15 @@ class AnchorTold:
     time_ms: int
 
 
-Tidings: TypeAlias = Told | AnchorTold
+@dataclass(frozen=True, slots=True)
+class TakenBackTold:
+    """A task has been taken back here before the log had it: whoever waits for it waits no more."""
+
+    event: TaskTakenBack
+    time_ms: int
+
+
+Tidings: TypeAlias = Told | AnchorTold | TakenBackTold
 Wanted: TypeAlias = Callable[[Tidings], bool]
 
 
