@@ -31,8 +31,8 @@ from sim.faults import Fault
 from sim.happenings import Happening, draw_disks, lay
 from sim.lies import Lie, drawn_lies
 from sim.network import CALM, Network
-from sim.replica import RECORD_PREFIX, Replica, is_valid, submit
-from sim.scenarios import SILENT, Outcome, ScenarioOptions, outcome_of
+from sim.replica import RECORD_PREFIX, Replica, is_valid
+from sim.scenarios import SILENT, Outcome, ScenarioOptions, outcome_of, submit
 from sim.seasons import Storm, drawn, storms_of
 from sim.stage import Observer
 from sim.strangers import Stranger

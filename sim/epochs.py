@@ -25,7 +25,8 @@ from sim.epoch_liars import EpochLiar
 from sim.lies import FIRST_LIES
 from sim.machine import Effect, Host
 from sim.network import Weather
-from sim.replica import RECORD_PREFIX, Replica, SeatsWanted, seats_record, submit
+from sim.replica import RECORD_PREFIX, Replica, SeatsWanted, seats_record
+from sim.scenarios import submit
 from sim.world import World
 
 CALM_MS = 22_000

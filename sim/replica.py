@@ -56,7 +56,6 @@ from ambientd.consensus.safety import SafetyRules, SafetyState
 from ambientd.errors import RemoteProtocolError
 from sim.disk import LogDisk
 from sim.machine import Delivery, Effect
-from sim.world import World
 
 RECORD_PREFIX = b"record "
 SEATS_PREFIX = b"record of seats "
@@ -354,8 +353,3 @@ class Replica:
             return []
         self._must_apply = False
         return self._handle(Applied(self.awaited_ms), now)
-
-
-def submit(world: World, replica: Replica, record: bytes) -> None:
-    """Let a replica want a record in the log, if it is up."""
-    world.act(replica.key, partial(replica.submit, record))

@@ -31,7 +31,7 @@ from sim.forkers import Forker
 from sim.happenings import Happening, lay
 from sim.liars import Liar
 from sim.lies import Lie, drawn_lies
-from sim.replica import RECORD_PREFIX, Replica, is_valid, submit
+from sim.replica import RECORD_PREFIX, Replica, is_valid
 from sim.seasons import Storm, drawn, storms_of, work_times
 from sim.stage import Observer
 from sim.world import World
@@ -261,3 +261,8 @@ def outcome_of(
         epochs,
         met,
     )
+
+
+def submit(world: World, replica: Replica, record: bytes) -> None:
+    """Let a replica want a record in the log, if it is up."""
+    world.act(replica.key, partial(replica.submit, record))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from sim.checkers import InvariantViolation
 from sim.disk import DiskFault, DiskLost, Keeper
 from sim.machine import Delivery, Effect, Machine
 from sim.network import Network
@@ -15,6 +16,8 @@ from sim.stage import Observer, moments_after
 
 EPOCH_MS = 1_700_000_000_000
 SUPERVISED_MS = 1_000
+WAKES_MAX = 1_000
+"""A node that is due so often at one time, would keep a processor busy for good."""
 
 
 @dataclass(slots=True)
@@ -23,6 +26,9 @@ class FastPlace(Place[Machine]):
 
     incarnation: int = 0
     wakes_at: int | None = None
+    woke_at: int = 0
+    wakes: int = 0
+    """So often it was due at that one time."""
     is_light: bool = False
     traffic: Traffic = field(default_factory=Traffic)
 
@@ -249,4 +255,12 @@ class World:
         if place.paused_until > self.now:
             self._wake_at(place, place.paused_until)
         else:
+            self._count_wake(place)
             self._carry_out(place, place.host.tick(EPOCH_MS + self.now + place.skew_ms))
+
+    def _count_wake(self, place: FastPlace) -> None:
+        place.wakes = place.wakes + 1 if place.woke_at == self.now else 1
+        place.woke_at = self.now
+        if place.wakes > WAKES_MAX:
+            text = f"{place.host.key.hex()[:8]} was due {WAKES_MAX} times at {self.now} ms"
+            raise InvariantViolation("no node is due for ever", text)

@@ -23,7 +23,7 @@ settings.load_profile("any machine")
 MAY_REPEAT = ("mesh", "browser") if os.environ.get("AMBIENT_REPEATS") else ()
 
 # The longest takes three minutes beside others; what is marked so may take longer.
-TEST_S_MAX = 600
+PHASE_S_MAX = 600
 PATIENT = ("hunt", "prover", "neon")
 STDERR = pytest.StashKey[int]()
 
@@ -33,19 +33,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[STDERR] = os.dup(2)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """End the process, with the stacks of its threads, where a test hangs.
+def watched(item: pytest.Item) -> Generator[None, object, object]:
+    """End the process, with the stacks of its threads, where a phase of a test hangs.
 
     From a thread that needs neither the interpreter nor an event loop: a test may hang in the code
-    of an engine. Another worker of `-n` takes over, and the test counts as failed.
+    of an engine. Another worker of `-n` takes over, as after a crash. By phases: pytest itself
+    calls such a watch off when one fails, and the end of a mesh that failed may be what hangs.
     """
     if not any(map(item.get_closest_marker, PATIENT)):
-        faulthandler.dump_traceback_later(TEST_S_MAX, exit=True, file=item.config.stash[STDERR])
+        faulthandler.dump_traceback_later(PHASE_S_MAX, exit=True, file=item.config.stash[STDERR])
     try:
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+pytest_runtest_setup = pytest.hookimpl(wrapper=True, tryfirst=True)(watched)
+pytest_runtest_call = pytest.hookimpl(wrapper=True, tryfirst=True)(watched)
+pytest_runtest_teardown = pytest.hookimpl(wrapper=True, tryfirst=True)(watched)
 
 
 @pytest.hookimpl(trylast=True)

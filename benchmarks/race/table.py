@@ -36,11 +36,10 @@ signed, ordered by four daemons of whom one may lie, durable at three, and leave
 `none` has one worker execute it, `replicated` two who seal their answers before they are
 compared. Bare, each input is a task of its own. *bundles* puts {bundle} inputs into a task, each
 executed by itself and with a receipt of its own. Thousands a second are rates in bundles: the same
-in single tasks is the bare row above. Both ask all four daemons. *map* is `Mesh.map` as
-it comes: one list, one daemon, bundles for what turns out to be short (docs/benchmarks.md says how
-long those of 3 ms have been so). The others get one input a message, as they come:
-a pool that is given `chunksize`, say, does more no-ops a second, as bundles do. "Twice and
-compared" is comparing without seal, signature or record.
+in single tasks is the bare row above. Bare and bundled, all four daemons are asked. *map* is
+`Mesh.map` as it comes: one list, one daemon, bundles for what turns out to be short. The others
+get one input a message, as they come: a pool that is given `chunksize`, say, does more no-ops a
+second, as bundles do. "Twice and compared" is comparing without seal, signature or record.
 """
 
 SPEED = _section(

@@ -1,9 +1,12 @@
 """Bugs of marks: whose they are, what answers say of them, which states are kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ambientd.ledger import marks
+from ambientd.ledger.events import LedgerEvent, StateMarked
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest
+from ambientd.model.effect import RoleEffect
 from ambientd.model.mark import Mark
 from ambientd.roles import worker
 from ambientd.roles.keeper import Keeper, _Held
@@ -18,7 +21,19 @@ def _names_nobody(_: Callable[..., object]) -> object:
     return began
 
 
-def _drops_early(_: Callable[..., object]) -> object:
+def _drops_early(before: Callable[..., Sequence[RoleEffect]]) -> object:
+    def on_ledger(keeper: Keeper, event: LedgerEvent, state: LedgerState) -> Sequence[RoleEffect]:
+        effects = before(keeper, event, state)
+        if not isinstance(event, StateMarked):
+            return effects
+        task, held = event.mark.task, keeper._held[event.mark.task]
+        earlier = held.names - {mark.state for mark in (event.mark, *held.said)}
+        return [*effects, *keeper._let_go(task, earlier)]
+
+    return on_ledger
+
+
+def _drops_what_comes(_: Callable[..., object]) -> object:
     def useless(held: _Held) -> set[Digest]:
         return held.names - {mark.state for mark in (*held.marks[-1:], *held.said)}
 
@@ -49,7 +64,14 @@ MARK_MUTANTS: tuple[Mutant, ...] = (
     bug(
         "drops-early",
         "gives a state back when a later one is marked, before that is here",
-        Patch(_Held, "useless", _drops_early),
+        Patch(Keeper, "on_ledger", _drops_early),
+        scenario="node-marks",
+        vice="mismark",
+    ),
+    bug(
+        "fetches-for-ever",
+        "drops a state that it has fetched and still wants, and fetches it again",
+        Patch(_Held, "useless", _drops_what_comes),
         scenario="node-marks",
         vice="mismark",
     ),

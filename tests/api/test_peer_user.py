@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from ambientd.api import peer_user as users
 from ambientd.api.client import Client
 from ambientd.api.operations import STATUS
 from ambientd.api.peer_user import check_daemon, is_root_or_own, peer_user
@@ -137,3 +138,15 @@ def test_the_number_of_all_who_have_none_in_a_namespace_is_not_ones_own(
 
     with listening_as(user, anywhere):
         in_a_child(1_000, ask)
+
+
+@as_root
+def test_where_there_are_no_namespaces_nobody_is_a_user_like_others(
+    anywhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "_MAP_AT", anywhere.parent / "uid_map")
+
+    def ask() -> None:
+        assert is_root_or_own(NOBODY)
+
+    in_a_child(NOBODY, ask)

@@ -105,6 +105,7 @@ def test_a_liars_made_up_state_is_named_by_the_answer_that_stands_on_it() -> Non
         ("names-no-maker", "whose word was false is named"),
         ("keeps-all-states", "states are given back"),
         ("drops-early", "an earlier state stays until a later one came"),
+        ("fetches-for-ever", "no node is due for ever"),
     ],
 )
 def test_a_bug_of_marks_is_caught_by_the_checker_of_its_promise(name: str, promise: str) -> None:

@@ -98,7 +98,11 @@ TASK_CANCEL = Operation(
     "task.cancel",
     requests.CancelTask,
     replies.Task,
-    post("/tasks/{task}/cancel", Scope.SUBMIT, "take a task back before its answers are sealed"),
+    post(
+        "/tasks/{task}/cancel",
+        Scope.SUBMIT,
+        "take a task back before its answers are sealed, or while it waits for the log",
+    ),
 )
 TASK_OUTPUT = Operation(
     "task.output",

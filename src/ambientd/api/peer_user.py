@@ -59,7 +59,9 @@ def check_daemon(connection: Connection, path: Path) -> None:
 def _is_shared(user: int) -> bool:
     """Tell whether an id stands for all users to whom this user namespace has given none."""
     overflow = next(iter(_numbers_in(_OVERFLOW_AT)), _OVERFLOW)
-    return user == overflow and sum(_numbers_in(_MAP_AT)[2::3]) != _USERS
+    if user != overflow or (_MAP_AT.parent.exists() and not _MAP_AT.exists()):
+        return False  # a kernel without user namespaces has no such file
+    return sum(_numbers_in(_MAP_AT)[2::3]) != _USERS
 
 
 def _numbers_in(path: Path) -> list[int]:

@@ -23,7 +23,10 @@ from ambientd.runtime.service import Parts
 
 ADMIT_MS = 600_000
 _LOOK_S = 0.02
-REACHED = "a node that its record has reached may still bring it into the log: it is cancelled then"
+REACHED = (
+    "a node that its record has reached may still bring it into the log: it is cancelled then, "
+    "unless its answers are sealed by that time"
+)
 
 
 class Waiting:
@@ -54,11 +57,14 @@ class Waiting:
         shown = replace(self.shown(task, TAKEN_BACK), reason=REACHED)
         taken_back = TaskTakenBack(task)
         await self._parts.pump.post(taken_back)
-        with trio.move_on_after(DEADLINE_S):
-            while await self._is_here(task):  # noqa: ASYNC110  # a row that goes tells nobody
-                await trio.sleep(_LOOK_S)
-            self._parts.news.tell(TakenBackTold(taken_back, self._parts.now()))
-            return shown
+        try:
+            with trio.move_on_after(DEADLINE_S):
+                while await self._is_here(task):  # noqa: ASYNC110  # a row that goes tells nobody
+                    await trio.sleep(_LOOK_S)
+                return shown
+        finally:
+            if self._parts.node.asked.was_taken_back(task):
+                self._parts.news.tell(TakenBackTold(taken_back, self._parts.now()))
         msg = f"this node did not take the task back within {DEADLINE_S:.0f} s"
         raise OperationError("unavailable", msg, "`ambientctl status` tells what it lacks")
 

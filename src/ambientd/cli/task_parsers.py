@@ -52,7 +52,10 @@ def add_task(commands: object) -> None:
         help="whether a platform may lack a protection of worker processes (default: required)",
     )
     cancel = command(
-        task, "cancel", "task_commands:cancel", "take a task back before its answers are sealed"
+        task,
+        "cancel",
+        "task_commands:cancel",
+        "take a task back before its answers are sealed, or while it waits for the log",
     )
     cancel.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
     output = command(

@@ -339,8 +339,8 @@ class LimitOptions(Options, frozen=True):
         ),
     ] = GIB
     tasks_pending_max: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Unfinished tasks this node submits at once.")
-    ] = 10_000
+        int, Meta(ge=1, le=1_000_000, description="Unfinished tasks of this node; 4,096 at most.")
+    ] = 4_096
     spend_unasked_msat_max: Annotated[
         int,
         Meta(
@@ -353,7 +353,12 @@ class LimitOptions(Options, frozen=True):
         ),
     ] = 1_000_000
     peers_max: Annotated[
-        int, Meta(ge=1, le=10_000, description="Peers connected at the same time.")
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Half of the connections to other nodes that are kept open.",
+        ),
     ] = 128
 
 

@@ -35,7 +35,10 @@ def warn_of_files(config: Config, nodes: int) -> None:
 
 
 def files_short(config: Config, nodes: int) -> int:
-    """Give how many files so many such nodes in one process lack at their busiest; 0: none."""
+    """Give how many files so many such nodes in one process lack at their busiest; 0: none.
+
+    The logs of the store and the daemon come on top.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return 0

@@ -16,7 +16,7 @@ KEY_BYTES_MAX = 512
 VALUE_BYTES_MAX = 16 * 1024 * 1024
 
 OPEN_FILES_MAX = 64
-"""A store has no more files open at a time."""
+"""A store has no more files with its tables open at a time; its logs come on top."""
 
 
 class StoreTable(StrEnum):

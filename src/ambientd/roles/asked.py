@@ -8,7 +8,8 @@ its submitter is told so, and is proposed again after a start, with the very wor
 the log takes a task once by its name, and none after the time that these words give. But the log's
 time stands still without a quorum; so words that wait no more leave this node's pool as well. What
 its owner took back is remembered while the ledger could still take it: it is not proposed again,
-and if a peer brings it in, its CANCEL is.
+and if a peer brings it in, its CANCEL is, at each look until the log has done so or its answers are
+sealed.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.effect import PersistAsked, Propose, RoleEffect, Withdraw
 from ambientd.model.record import Admit, Body, Cancel
+from ambientd.model.task import BEFORE_SEALED
 
 KEPT_AFTER_MS = 1_000
 LOOK_MS = 5_000
@@ -37,6 +39,7 @@ AGAIN_MAX = 512
 @dataclass(slots=True)
 class _Words:
     admit: Admit
+    size_bytes: int
     row_bytes: int = 0
     """Of the task's row, be it of words before these; 0 while it has none."""
     record: bytes = b""
@@ -63,10 +66,12 @@ class Asked:
         self._strange: list[TaskId] = []
         for task, admit in (kept or {}).items():
             if task_id(self_id, admit.nonce, admit.spec) == task:
-                self._words[task] = _Words(admit, len(encode(admit)))
+                size_bytes = len(encode(admit))
+                self._words[task] = _Words(admit, size_bytes, size_bytes)
             else:
                 self._strange.append(task)
         self._row_bytes = sum(words.row_bytes for words in self._words.values())
+        self._bytes = self._row_bytes
 
     def __len__(self) -> int:
         """Count the tasks that are kept."""
@@ -85,7 +90,7 @@ class Asked:
     @property
     def has_room(self) -> bool:
         """Tell whether one more would be kept if it had to wait."""
-        return len(self._words) < TASKS_MAX and self._row_bytes < BYTES_MAX
+        return len(self._words) < TASKS_MAX and self._bytes < BYTES_MAX
 
     @property
     def blobs(self) -> set[Digest]:
@@ -109,9 +114,9 @@ class Asked:
 
     @property
     def next_deadline(self) -> int | None:
-        """Give when to look at what waits; None while nothing does."""
+        """Give when to look at what waits or was taken back; None while nothing is."""
         due_ms = next(iter(self._due_ms.values()), None)
-        if not len(self):
+        if not len(self) and not self._taken_back:
             return due_ms
         return self._look_ms if due_ms is None else min(due_ms, self._look_ms)
 
@@ -147,13 +152,12 @@ class Asked:
             if self._is_over(task, state) or not self._fits:
                 effects += self._drop(task)
             else:
-                row_bytes = len(encode(words.admit))
-                self._row_bytes += row_bytes - words.row_bytes
-                words.row_bytes = row_bytes
+                self._row_bytes += words.size_bytes - words.row_bytes
+                words.row_bytes = words.size_bytes
                 effects.append(PersistAsked(task, words.admit))
         if now >= self._look_ms:
             self._look_ms = now + LOOK_MS
-            effects += self._let_go(state)
+            effects += self._let_go(state) + self._cancel(state)
             again = list(islice(self._refused, AGAIN_MAX))
             effects += [Propose(self._words[task].admit) for task in again]
         return effects
@@ -163,8 +167,8 @@ class Asked:
         match event:
             case TaskAdmitted(task=task):
                 forgotten = self._forget(task)
-                was_taken_back = self._taken_back.pop(task, None) is not None
-                return [*forgotten, Propose(Cancel(task=task))] if was_taken_back else forgotten
+                is_wanted = task not in self._taken_back
+                return forgotten if is_wanted else [*forgotten, Propose(Cancel(task=task))]
             case RecordRejected(author=self._id, task=task, body=Admit() as admit):
                 # Other words for the same task may still come.
                 if task is not None and self.words_of(task) == admit:
@@ -206,7 +210,11 @@ class Asked:
         task = task_id(self._id, admit.nonce, admit.spec)
         before = self._words.get(task)
         if before is None or before.admit != admit:
-            self._words[task] = _Words(admit, 0 if before is None else before.row_bytes)
+            words = self._words[task] = _Words(admit, len(encode(admit)))
+            self._bytes += words.size_bytes
+            if before is not None:
+                words.row_bytes = before.row_bytes
+                self._bytes -= before.size_bytes
             self._due_ms.pop(task, None)
             self._due_ms[task] = self._now + KEPT_AFTER_MS
         earlier = b"" if before is None else before.record
@@ -240,14 +248,24 @@ class Asked:
         self._of_record.pop(words.record, None)
         self._refused.pop(task, None)
         self._row_bytes -= words.row_bytes
+        self._bytes -= words.size_bytes
         return [PersistAsked(task, None)] if words.row_bytes else []
 
     def _let_go(self, state: LedgerState) -> list[RoleEffect]:
         """Let go of what the log has, as by a snapshot, and what it is to take no more."""
-        time_ms, names = state.meta.time_ms, self._taken_back.items()
-        self._taken_back = {task: until_ms for task, until_ms in names if until_ms >= time_ms}
         over = [task for task in self._words if self._is_over(task, state)]
         return [effect for task in over for effect in self._drop(task)]
+
+    def _cancel(self, state: LedgerState) -> list[RoleEffect]:
+        """Cancel in the log what was taken back, as long as it can be; forget what cannot come."""
+        there: list[TaskId] = []
+        for task, until_ms in list(self._taken_back.items()):
+            entry = state.task(task)
+            if until_ms < state.meta.time_ms if entry is None else entry.state not in BEFORE_SEALED:
+                del self._taken_back[task]
+            elif entry is not None:
+                there.append(task)
+        return [Propose(Cancel(task=task)) for task in there[:AGAIN_MAX]]
 
     def _is_over(self, task: TaskId, state: LedgerState) -> bool:
         time_ms = max(self._now, state.meta.time_ms)

@@ -300,8 +300,10 @@ class Relays:
             await muxed.secured_conn.close()  # or a last frame waits to be taken
             await muxed.close()
             return
-        await self._swarm.part_with_oldest(muxed.peer_id)
-        await self._hold(muxed, stream)
+        async with trio.open_nursery() as nursery:
+            # It is held first: what comes through it while others are closed is from a circuit.
+            nursery.start_soon(self._swarm.part_with_oldest, muxed.peer_id)
+            await self._hold(muxed, stream)
 
     async def _hold(self, muxed: Any, stream: Stream) -> None:  # noqa: ANN401
         """Keep a circuit's stream until the connection in it is closed."""
