@@ -285,7 +285,7 @@ def _on_mutants(options: argparse.Namespace) -> int:
             "hunting", hunt_all(chosen, options.jobs, options.seeds_max), len(chosen)
         ):
             hunted += 1
-            alive += each.finding is None
+            alive += not each.is_killed
             _say(each.row)
     _say(f"\n{len(chosen)} mutants, {alive} alive, commit {commit()}")
     return int(alive > 0)

@@ -9,6 +9,8 @@ from sim.mutants import MUTANTS
 from sim.plans import Finding, Plan, attempt
 
 SEEDS_MAX = 30
+SLIPS = frozenset({"AttributeError", "NameError", "TypeError"})
+"""Where a bug ends so, what it takes the place of has changed since, and nobody saw the bug."""
 HEADINGS = "| bug | what is wrong | killed by | worlds |\n|---|---|---|---|"
 
 
@@ -21,15 +23,20 @@ class Hunt:
     finding: Finding | None
 
     @property
+    def is_killed(self) -> bool:
+        """Tell whether a checker saw the bug, or the code itself, and not that it is no program."""
+        return self.finding is not None and self.finding.invariant not in SLIPS
+
+    @property
     def row(self) -> str:
         """Give its line of the table; an error of the code's own, by its name."""
         if self.finding is None:
             return f"| {named(self.name)} | ALIVE | {self.worlds} |"
         killer = self.finding.invariant
         is_an_error = killer.isidentifier() and not killer.islower()
-        return (
-            f"| {named(self.name)} | {f'`{killer}`' if is_an_error else killer} | {self.worlds} |"
-        )
+        shown = f"`{killer}`" if is_an_error else killer
+        alive = "" if self.is_killed else "ALIVE: "
+        return f"| {named(self.name)} | {alive}{shown} | {self.worlds} |"
 
 
 def named(name: str) -> str:

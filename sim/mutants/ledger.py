@@ -129,9 +129,9 @@ def _credits_twice(credit: Callable[..., None]) -> object:
 
 
 def _keeps_the_bond(convict: Callable[..., None]) -> object:
-    def convicted(self: Draft, name: Digest, evidence: EvidenceEntry) -> None:
+    def convicted(self: Draft, name: Digest, evidence: EvidenceEntry, owed_msat: int = 0) -> None:
         before = self.node(evidence.culprit)
-        convict(self, name, evidence)
+        convict(self, name, evidence, owed_msat)
         after = self.node(evidence.culprit)
         if before is not None and after is not None:
             self.put_node(evidence.culprit, replace(after, bond_msat=before.bond_msat))
@@ -140,9 +140,9 @@ def _keeps_the_bond(convict: Callable[..., None]) -> object:
 
 
 def _spares_what_waits(convict: Callable[..., None]) -> object:
-    def convicted(self: Draft, name: Digest, evidence: EvidenceEntry) -> None:
+    def convicted(self: Draft, name: Digest, evidence: EvidenceEntry, owed_msat: int = 0) -> None:
         before = self.moves(evidence.culprit)
-        convict(self, name, evidence)
+        convict(self, name, evidence, owed_msat)
         if before.waiting_msat and not self.moves(evidence.culprit).waiting_msat:
             self.put_moves(evidence.culprit, before)
             meta = self.meta

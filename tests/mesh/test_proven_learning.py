@@ -14,7 +14,7 @@ from tests.mesh.test_liars import lie
 
 pytest.importorskip("numpy")
 
-pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
+pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow, pytest.mark.hunt]
 
 TRAINER = Path(__file__).parents[2] / "examples" / "fixed-train" / "train.wasm"
 STUDY = """

@@ -16,7 +16,7 @@ from tests.mesh.test_learning import ctl, shown
 
 pytest.importorskip("numpy")
 
-pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
+pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow, pytest.mark.hunt]
 
 STUDY = """
 name = "within"

@@ -7,7 +7,7 @@ import pytest
 from ambientd.consensus.safety import SafetyRules
 from ambientd.ledger import settling
 from sim.__main__ import main
-from sim.hunt import HEADINGS, SEEDS_MAX, Hunt, hunt, named
+from sim.hunt import HEADINGS, SEEDS_MAX, SLIPS, Hunt, hunt, named
 from sim.mutants import ALL, MUTANTS, mutated
 from sim.plans import Finding, Plan
 
@@ -42,7 +42,7 @@ def test_a_bug_is_caught_by_the_checker_of_its_promise(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(MUTANTS.keys() - {*QUICK, COMMANDED}))
 def test_every_bug_is_caught_within_thirty_worlds(name: str) -> None:
     found = hunt(name)
-    assert found.finding is not None, f"{name} lived through {found.worlds} worlds"
+    assert found.is_killed, f"{name} lived through {found.worlds} worlds"
 
 
 def test_a_bug_leaves_the_code_as_it_was() -> None:
@@ -76,6 +76,7 @@ def test_the_document_has_every_bug_as_the_code_does() -> None:
 def test_the_document_tells_of_no_bug_that_lived() -> None:
     told = {row[0].strip("`"): (row[2], int(row[3])) for row in rows()}
     assert all(1 <= worlds <= SEEDS_MAX for _, worlds in told.values())
+    assert not any(killer.strip("`") in SLIPS for killer, _ in told.values())
     promised = QUICK | {COMMANDED: "at most one payout"}
     assert {name: told[name][0] for name in promised} == promised
 
@@ -83,4 +84,11 @@ def test_the_document_tells_of_no_bug_that_lived() -> None:
 def test_a_bug_that_lives_is_told_of() -> None:
     assert Hunt("votes-twice", 3, None).row == f"| {named('votes-twice')} | ALIVE | 3 |"
     stopped = Finding(Plan("log", 1), "StoreError", "StoreError: x")
+    assert Hunt("votes-twice", 3, stopped).is_killed
     assert Hunt("votes-twice", 3, stopped).row.endswith(" | `StoreError` | 3 |")
+
+
+def test_a_bug_that_is_no_program_is_not_taken_for_a_killed_one() -> None:
+    slip = Hunt("votes-twice", 1, Finding(Plan("log", 1), "TypeError", "TypeError: x"))
+    assert not slip.is_killed
+    assert slip.row.endswith(" | ALIVE: `TypeError` | 1 |")

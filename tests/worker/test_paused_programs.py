@@ -46,5 +46,6 @@ def test_a_reference_module_moves_between_engines(path: str, data: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.hunt
 def test_a_go_program_moves_between_engines() -> None:
     journey(require_go_program(), ORDERS)
