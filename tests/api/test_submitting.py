@@ -4,12 +4,20 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from msgspec.structs import replace
 
 from ambientd.adapters.sqlite_store import SqliteStore
 from ambientd.api import deciding, submitting
 from ambientd.api.operations import OperationError
-from ambientd.api.requests import CancelTask, ExplainTask, ListTasks, ShowTask
+from ambientd.api.requests import (
+    CancelTask,
+    ExplainTask,
+    GetOutput,
+    ListTasks,
+    ShowTask,
+    WaitForTask,
+)
 from ambientd.codec.canonical import encode
 from ambientd.codec.statements import task_id
 from ambientd.ledger.rejections import rejection_of
@@ -137,8 +145,8 @@ async def test_what_its_owner_takes_back_is_not_brought_again_by_who_asked_for_i
         before = it.node.consensus.pending_records
         while len(heard) < 2:
             await trio.sleep(0.01)
+        assert [told.code for told in heard] == ["cancelled", "rejected"]
         for told in heard:
-            assert told.code == "rejected"
             assert f"task {task[:12]} was taken back before the log had it" in str(told)
             assert told.hint == "ask again with another nonce"
         assert asked_tasks(store) == {}
@@ -164,6 +172,7 @@ async def test_who_waits_for_a_task_that_is_taken_back_is_told_at_once(
         with trio.fail_after(60):
             while not heard:
                 await trio.sleep(0.01)
+    assert heard[0].code == "cancelled"
     assert f"task {task[:12]} was taken back before the log had it" in str(heard[0])
 
 
@@ -208,9 +217,31 @@ async def test_who_looks_for_a_task_in_the_log_is_told_where_those_are_that_wait
     async with office(tmp_path, MEMBERS) as it:
         task, _ = await waits(it)
         with pytest.raises(OperationError) as unknown:
-            await it.desk.why(ExplainTask(task=task.hex()))
+            await it.desk.output(GetOutput(task=task.hex()))
         assert unknown.value.code == "not_found"
         assert "`ambientctl task list --state waiting`" in unknown.value.hint
+
+
+async def test_why_a_task_waits_for_the_log_is_told_and_it_can_be_watched(tmp_path: Path) -> None:
+    async with office(tmp_path, MEMBERS) as it:
+        task, admit = await waits(it)
+        told = await it.desk.why(ExplainTask(task=task.hex()[:8]))
+        assert (told.task_id, told.state, told.until_ms) == (task.hex(), "waiting", admit.until_ms)
+        assert "a quorum" in told.waits_for
+        seen = await it.desk.wait_for_task(WaitForTask(task=task.hex(), timeout_ms=10))
+        assert (seen.task_id, seen.state) == (task.hex(), "waiting")
+        gone: list[OperationError] = []
+
+        async def watches() -> None:
+            with pytest.raises(OperationError) as refused:
+                await it.desk.wait_for_task(WaitForTask(task=task.hex(), timeout_ms=600_000))
+            gone.append(refused.value)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watches)
+            await trio.testing.wait_all_tasks_blocked()
+            await it.desk.cancel(CancelTask(task=task.hex()))
+        assert gone[0].code == "not_found"
 
 
 async def test_a_task_that_waits_does_not_become_two_by_changed_defaults(tmp_path: Path) -> None:

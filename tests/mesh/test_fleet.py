@@ -150,6 +150,9 @@ def test_a_fleet_whose_node_has_a_wrong_config_says_so_and_goes_on(tmp_path: Pat
     first = Fleet(root, 2)
     try:
         first.until_said(r"ready\s+.*node", times=2)
+        again = Fleet(root, 2)
+        assert again.process.wait(60) == EXIT_USAGE
+        assert f"in use by process {first.process.pid}" in again.said()
         assert first.end() == EXIT_DONE
         with Places(root / "node2").config.open("a") as file:
             file.write("\n[nonsense]\n")

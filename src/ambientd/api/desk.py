@@ -293,6 +293,8 @@ class Desk:
 
     async def why(self, request: requests.ExplainTask) -> Why:
         """Explain why a task is where it is."""
+        if (waiting := self.waiting.named(request.task)) is not None:
+            return self.waiting.why(waiting)
         task, entry = self._find(request.task)
         told = why_not(self._parts.node.submitter.last_abort(task))
         return explain(self._state, task, entry, told, self._chronicle.given(task))
@@ -302,8 +304,11 @@ class Desk:
         if request.until not in {"final", "batched", "anchored"}:
             msg = f"cannot wait until {request.until!r}"
             raise OperationError("invalid", msg, 'choose "final", "batched" or "anchored"')
-        task, _ = self._find(request.task)
+        waiting = self.waiting.named(request.task)
+        task = self._find(request.task)[0] if waiting is None else waiting
         await self._come(task, request.until, request.timeout_ms / 1000, request.seen)
+        if self.waiting.has(task):
+            return self.waiting.shown(task)
         return await self._told(*self._find(task.hex()), is_brought=False)
 
     async def _come(self, task: TaskId, until: str, deadline_s: float, seen: str = "") -> None:
@@ -320,7 +325,7 @@ class Desk:
     def _has_come(self, task: TaskId, until: str, seen: str) -> bool:
         entry = self._state.task(task)
         if entry is None:
-            return False
+            return not self.waiting.has(task)  # taken back, or its time is over
         come = receipt_state(self._state, entry).state
         if seen and seen != (entry.state.name.lower() if until == "final" else come):
             return True

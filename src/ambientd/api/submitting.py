@@ -81,14 +81,14 @@ class Submitting:
             raise OperationError("rejected", msg, self._hint_on(spec))
         if isinstance(event, TaskAdmitted) or self._state.task(task) is not None:
             return replies.Submitted(task_id=task.hex())
-        self._check_wanted(task)
+        self._check_wanted(task, "cancelled")
         raise await self._not_in_time(task, admit)
 
-    def _check_wanted(self, task: TaskId) -> None:
+    def _check_wanted(self, task: TaskId, code: str = "rejected") -> None:
         """Refuse what was taken back: who asks again may not know, and would undo it."""
         if self._parts.node.asked.was_taken_back(task):
             msg = f"task {task.hex()[:12]} was taken back before the log had it"
-            raise OperationError("rejected", msg, "ask again with another nonce")
+            raise OperationError(code, msg, "ask again with another nonce")
 
     def _until_ms(self) -> int:
         return self._parts.now() + lasts_ms(self._state)

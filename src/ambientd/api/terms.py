@@ -45,7 +45,8 @@ def check_limits(request: requests.Terms, config: Config, module: int, data: int
     ):
         if size_bytes > most:
             msg = f"the {name} has {size_bytes} bytes, this node takes {most}"
-            raise OperationError("too_large", msg, "raise it under [limits] in config.toml")
+            hint = f"make it smaller; [limits] {name}_bytes_max in config.toml says how much may be"
+            raise OperationError("too_large", msg, hint)
     if request.output_bytes_max > limits.output_bytes_max:
         asked, most = request.output_bytes_max, limits.output_bytes_max
         msg = f"an output of {asked} bytes is asked for, this node takes {most}"

@@ -11,6 +11,7 @@ from ambientd.api.materials import alike
 from ambientd.api.naming import NAME_CHARS_MIN, TAKEN_BACK, WAITING, match_id
 from ambientd.api.operations import OperationError
 from ambientd.api.views import task_line, task_reply
+from ambientd.api.why_replies import Why
 from ambientd.ledger.entries import Slot, TaskEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
@@ -46,6 +47,21 @@ class Waiting:
         known = (each.hex() for each in alike(self._state, start))
         meant = match_id(start, (*found, *known))
         return TaskId(bytes.fromhex(meant)) if meant in found else None
+
+    def has(self, task: TaskId) -> bool:
+        """Tell whether a task waits for the log."""
+        return task in self._parts.node.asked.waiting and self._state.task(task) is None
+
+    def why(self, task: TaskId) -> Why:
+        """Explain why the log has not taken it."""
+        admit = self._parts.node.asked.waiting[task]
+        return Why(
+            task_id=task.hex(),
+            state=WAITING,
+            text="the log has not taken it yet; this node keeps it, and proposes it until then",
+            waits_for="a quorum of the committee that this node reaches (`ambientctl nodes`)",
+            until_ms=admit.until_ms,
+        )
 
     def shown(self, task: TaskId, state: str = WAITING) -> replies.Task:
         """Tell everything about one that waits."""

@@ -55,5 +55,6 @@ def _exit_code(error: Exception) -> int:
     if isinstance(error, OperationError):
         if error.code in _CODES_OF_NODE_FAULTS:
             return ExitCode.UNREACHABLE
-        return ExitCode.FAILED if error.code in ("internal", "store") else ExitCode.USAGE
+        failed = error.code in ("cancelled", "internal", "store")
+        return ExitCode.FAILED if failed else ExitCode.USAGE
     return ExitCode.USAGE

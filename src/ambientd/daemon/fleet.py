@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.leash import end_with_standard_input
 from ambientd.adapters.log_lines import configure_logging
 from ambientd.adapters.passphrases import find_passphrase
@@ -64,8 +65,7 @@ def run_fleet(arguments: list[str]) -> int:
         tokens=tokens,
         together=chosen.together,
     )
-    folders = FleetFolders(plan)
-    folders.prepare()
+    folders, held = _taken(plan)
     sealed = [
         path
         for number in range(1, plan.nodes + 1)
@@ -80,12 +80,29 @@ def run_fleet(arguments: list[str]) -> int:
         told.setblocking(False)
         zygote = Zygote("@" + told.getsockname()[1:].decode("ascii"))
         zygote.warm_up()
-        run_crew = partial(_run_crew, plan, passphrase, chosen.log_format, chosen.verbose)
+        run_crew = partial(_run_crew, plan, held, passphrase, chosen.log_format, chosen.verbose)
         return Fleet(plan, folders, zygote, told, run_crew, manager).run()
 
 
-def _run_crew(plan: FleetPlan, passphrase: str, form: LogForm, verbose: bool, crew: range) -> int:
-    """Be one node, or several; in a process of its own."""
+def _taken(plan: FleetPlan) -> tuple[FleetFolders, DataDir]:
+    """Take a fleet's folder for this process alone, and found what is missing there.
+
+    A new cluster wants an empty one; of two who found it at once, the second is refused for that.
+    """
+    folders = FleetFolders(plan)
+    if any(map(folders.exists, range(1, plan.nodes + 1))):
+        held = DataDir(plan.root)
+        folders.prepare()
+        return folders, held
+    folders.prepare()
+    return folders, DataDir(plan.root)
+
+
+def _run_crew(
+    plan: FleetPlan, held: DataDir, passphrase: str, form: LogForm, verbose: bool, crew: range
+) -> int:
+    """Be one node, or several; in a process of its own, which holds its nodes' folders alone."""
+    held.close()
     import trio
 
     from ambientd.daemon.composition import run_daemon

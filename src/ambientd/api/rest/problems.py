@@ -19,6 +19,7 @@ STATUS_OF_CODE = {
     "wrong_method": 405,
     "not_acceptable": 406,
     "ambiguous": 409,
+    "cancelled": 409,  # while the caller waited
     "not_ready": 409,
     "outcome_unknown": 409,
     "rejected": 409,
