@@ -31,6 +31,7 @@ from ambientd.ports.worker_protocol import (
     Reply,
 )
 from ambientd.runtime.worker_options import Sandbox, WorkerPoolOptions
+from ambientd.runtime.worker_process import NICE
 from ambientd.wasm.interface import Interface
 from ambientd.wasm.prepare import Refused
 from tests.modules.compiled import module, prepared
@@ -66,6 +67,14 @@ async def test_a_module_is_prepared_and_executed_in_a_locked_process() -> None:
         await echo_works(pool)
         assert pool.protections >= REQUIRED_PROTECTIONS
         assert (pool.engine, pool.engine_version) == ("wasmtime", WasmtimeEngine().version)
+
+
+async def test_worker_processes_yield_to_the_daemon_that_started_them() -> None:
+    async with pool_of() as pool:
+        await echo_works(pool)
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        for pid in (*pool.pids, *pool.preparer_pids):
+            assert os.getpriority(os.PRIO_PROCESS, pid) == min(own + NICE, 19)
 
 
 async def test_every_hostile_module_has_its_own_outcome_in_one_process() -> None:

@@ -22,6 +22,9 @@ from ambientd.ports.worker_protocol import (
     reply_bytes_max,
 )
 
+NICE = 5
+"""So much a task yields to the daemon, and to what else its owner does (ADR 105)."""
+
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, Linux only
 _PIPE_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 16
@@ -84,7 +87,7 @@ class WorkerProcess:
     @staticmethod
     def _spawn(command: tuple[str, ...], readable: int | None) -> subprocess.Popen[bytes]:
         # From this thread, not a pool thread: the process dies with the thread that started it.
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command if readable is None else (*command, "--code", str(readable)),
             pass_fds=() if readable is None else (readable,),
             stdin=subprocess.PIPE,
@@ -94,6 +97,10 @@ class WorkerProcess:
             start_new_session=True,  # an interrupt at the terminal is for the daemon alone
             bufsize=0,
         )
+        with contextlib.suppress(OSError):  # it has ended already, or may not be made to yield
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, process.pid, own + NICE)
+        return process
 
     @property
     def takes_code(self) -> bool:
