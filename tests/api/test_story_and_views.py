@@ -28,7 +28,7 @@ from ambientd.node.effect import Told
 from ambientd.ports.anchors import AnchorSent
 from ambientd.roles.submitter import HeardAbort
 from ambientd.rules.receipt_check import check_receipt_file
-from ambientd.runtime.news import AnchorTold
+from ambientd.runtime.news import OwnTold
 from sim.traces import TraceVice
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import OUTPUT, TestCluster, result
@@ -157,7 +157,7 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
 
 
 def test_an_anchor_that_is_sent_is_told_with_what_it_carries() -> None:
-    (line,) = tell(AnchorTold(AnchorSent(b"r" * 32, "ab" * 32), 123))
+    (line,) = tell(OwnTold(AnchorSent(b"r" * 32, "ab" * 32), 123))
     assert (line.kind, line.time_ms) == ("anchor_sent", 123)
     assert line.fields["op_return"] == (b"AMB1" + b"r" * 32).hex()
     assert f"transaction {'ab' * 32} sent, OP_RETURN {b'AMB1'.hex()}" in line.text

@@ -54,16 +54,13 @@ def test_a_root_that_is_not_there_is_refused_and_not_made(ctl: Ctl, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("python", "is_seen"),
-    [
-        ("/root/venv/bin/python3", False),
-        ("/tmp/venv/bin/python3", False),
-        ("/opt/ambient/bin/python3", True),
-    ],
+    ("folder", "is_seen"),
+    [("/root", False), ("/tmp", False), ("/opt/ambient", True)],
 )
 def test_a_daemon_that_the_service_cannot_see_is_told_for_an_image_too(
-    ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str, is_seen: bool
+    ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, is_seen: bool
 ) -> None:
+    python = f"{folder}/venv/bin/python3"
     monkeypatch.setattr(sys, "executable", python)
     code, _, err = ctl("service", "install", "--root", tmp_path)
     assert code == 0

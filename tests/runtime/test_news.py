@@ -6,7 +6,7 @@ from ambientd.ledger.events import NodeJoined, SlotReleased
 from ambientd.model.base import NodeId, TaskId
 from ambientd.node.effect import Told
 from ambientd.ports.anchors import AnchorSent
-from ambientd.runtime.news import BACKLOG_MAX, AnchorTold, News, is_about_a_task, of_no_other
+from ambientd.runtime.news import BACKLOG_MAX, News, OwnTold, is_about_a_task, of_no_other
 
 
 def told(number: int) -> Told:
@@ -35,7 +35,7 @@ async def test_a_slow_listener_is_dropped_and_the_others_hear_on() -> None:
 
 
 async def test_an_anchor_is_news_as_well() -> None:
-    news, sent = News(), AnchorTold(AnchorSent(bytes(32), "t"), 5)
+    news, sent = News(), OwnTold(AnchorSent(bytes(32), "t"), 5)
     async with news.listen() as listener:
         news.tell(sent)
         assert await listener.receive() == sent

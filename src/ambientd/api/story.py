@@ -19,12 +19,11 @@ from ambientd.model.bundle import Bundle
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState
-from ambientd.node.event import TaskTakenBack
 from ambientd.ports.anchors import AnchorSent
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, MAGIC, double_sha256, strip_witness
 from ambientd.rules.bitcoin_codec import display
 from ambientd.rules.energy import is_modelled
-from ambientd.runtime.news import Tidings
+from ambientd.runtime.news import OwnEvent, Tidings
 
 
 def outcome_name(kind: int) -> str:
@@ -50,7 +49,7 @@ def tell(told: Tidings) -> list[Event]:
     ]
 
 
-def _lines(event: ledger.LedgerEvent | AnchorSent | TaskTakenBack) -> list[Line]:
+def _lines(event: ledger.LedgerEvent | OwnEvent) -> list[Line]:
     match event:
         case (
             ledger.TaskAdmitted()
@@ -210,7 +209,7 @@ def _slot_lines(event: ledger.LedgerEvent) -> list[Line]:
             return []
 
 
-def _other_lines(event: ledger.LedgerEvent | AnchorSent | TaskTakenBack) -> list[Line]:
+def _other_lines(event: ledger.LedgerEvent | OwnEvent) -> list[Line]:
     match event:
         case ledger.LiarNamed(node=node, task=task, evidence=evidence):
             before = event.reputation_before_permille / 1000

@@ -18,7 +18,7 @@ from ambientd.model.base import NodeId, TaskId
 from ambientd.model.record import Admit
 from ambientd.model.task import TaskState
 from ambientd.node.event import TaskTakenBack
-from ambientd.runtime.news import TakenBackTold
+from ambientd.runtime.news import OwnTold
 from ambientd.runtime.persistence import keeps_asked
 from ambientd.runtime.service import Parts
 
@@ -50,7 +50,8 @@ class Waiting:
 
     def has(self, task: TaskId) -> bool:
         """Tell whether a task waits for the log."""
-        return task in self._parts.node.asked.waiting and self._state.task(task) is None
+        is_asked_for = self._parts.node.asked.words_of(task) is not None
+        return is_asked_for and self._state.task(task) is None
 
     def why(self, task: TaskId) -> Why:
         """Explain why the log has not taken it."""
@@ -80,7 +81,7 @@ class Waiting:
                 return shown
         finally:
             if self._parts.node.asked.was_taken_back(task):
-                self._parts.news.tell(TakenBackTold(taken_back, self._parts.now()))
+                self._parts.news.tell(OwnTold(taken_back, self._parts.now()))
         msg = f"this node did not take the task back within {DEADLINE_S:.0f} s"
         raise OperationError("unavailable", msg, "`ambientctl status` tells what it lacks")
 

@@ -27,7 +27,7 @@ from ambientd.node.event import BodiesProposed
 from ambientd.ports.anchors import AnchorSent
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.peg_networks import peg_fault
-from ambientd.runtime.news import AnchorTold, News
+from ambientd.runtime.news import News, OwnTold
 from ambientd.runtime.pump import Pump
 
 log = structlog.get_logger("ambientd")
@@ -71,7 +71,7 @@ async def open_bitcoin(
     if is_embedded and await is_another(opened.headers, ledger):
         note = "NOT THE CHAIN OF EARLIER ANCHORS: see [bitcoin] embedded_dir in config.toml"
         log.warning(note)
-    anchors = _anchors(identity, opened, now, lambda sent: news.tell(AnchorTold(sent, now())), note)
+    anchors = _anchors(identity, opened, now, lambda sent: news.tell(OwnTold(sent, now())), note)
     return BitcoinParts(opened, anchors, _peg(identity, passphrase, opened, ledger, pump, now))
 
 

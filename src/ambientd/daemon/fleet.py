@@ -90,24 +90,22 @@ def _taken(plan: FleetPlan) -> tuple[FleetFolders, DataDir]:
     A new cluster wants an empty one; of two who found it at once, the second is refused for that.
     """
     folders = FleetFolders(plan)
-    if any(map(folders.exists, range(1, plan.nodes + 1))):
-        held = DataDir(plan.root)
-        folders.prepare()
-        return folders, held
+    is_new = not any(map(folders.exists, range(1, plan.nodes + 1)))
+    held = None if is_new else DataDir(plan.root)
     folders.prepare()
-    return folders, DataDir(plan.root)
+    return folders, held or DataDir(plan.root)
 
 
 def _run_crew(
     plan: FleetPlan, held: DataDir, passphrase: str, form: LogForm, verbose: bool, crew: range
 ) -> int:
     """Be one node, or several; in a process of its own, which holds its nodes' folders alone."""
-    held.close()
     import trio
 
     from ambientd.daemon.composition import run_daemon
     from ambientd.daemon.together import run_together
 
+    held.close()
     configure_logging(form, verbose=verbose)
     end_with_standard_input()
     folders = [plan.folder(number) for number in crew]

@@ -261,10 +261,10 @@ class Asked:
         there: list[TaskId] = []
         for task, until_ms in list(self._taken_back.items()):
             entry = state.task(task)
-            if until_ms < state.meta.time_ms if entry is None else entry.state not in BEFORE_SEALED:
-                del self._taken_back[task]
-            elif entry is not None:
+            if entry is not None and entry.state in BEFORE_SEALED:
                 there.append(task)
+            elif entry is not None or until_ms < state.meta.time_ms:
+                del self._taken_back[task]
         return [Propose(Cancel(task=task)) for task in there[:AGAIN_MAX]]
 
     def _is_over(self, task: TaskId, state: LedgerState) -> bool:

@@ -19,23 +19,18 @@ LISTENERS_MAX = 64
 BACKLOG_MAX = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class AnchorTold:
-    """This node has sent an anchor, which no other node hears of."""
-
-    event: AnchorSent
-    time_ms: int
+OwnEvent: TypeAlias = AnchorSent | TaskTakenBack
 
 
 @dataclass(frozen=True, slots=True)
-class TakenBackTold:
-    """A task has been taken back here before the log had it: whoever waits for it waits no more."""
+class OwnTold:
+    """This node has sent an anchor or let go of a task of its own, which no other node hears of."""
 
-    event: TaskTakenBack
+    event: OwnEvent
     time_ms: int
 
 
-Tidings: TypeAlias = Told | AnchorTold | TakenBackTold
+Tidings: TypeAlias = Told | OwnTold
 Wanted: TypeAlias = Callable[[Tidings], bool]
 
 
